@@ -1,0 +1,1 @@
+"""Speed and memory of fanflow, measured against budgets: `python -m benchmarks`."""

@@ -1,0 +1,1 @@
+"""Land use from satellite imagery: a dataflow of real commands and functions over tiles of the world."""

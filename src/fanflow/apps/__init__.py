@@ -1,0 +1,1 @@
+"""Apps: a decorated function whose calls become tasks, and what runs such a call on a worker."""

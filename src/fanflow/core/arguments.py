@@ -1,0 +1,189 @@
+"""Futures inside arguments: finding them, and putting their results in their places.
+
+Pure functions over values. `deep` ones look inside exact lists, tuples, sets, dicts (keys and values) and
+dataclass instances, however nested, cycles included; `shallow` ones look at the argument itself.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from typing import cast
+
+from fanflow.errors import DataFlowException
+
+LEAVES = frozenset({int, float, str, bytes, bool, type(None), complex, bytearray, range, slice})
+"""Types that can hold no future; one set look-up settles most arguments."""
+
+CONTAINERS = frozenset({list, tuple, set, frozenset, dict})
+
+Futures = list["Future[object]"]
+
+
+def gather_shallow(argument: object) -> Futures:
+    """The argument itself, if it is a future."""
+    return [argument] if isinstance(argument, Future) else []
+
+
+def unwrap_shallow(argument: object) -> object:
+    """The result, if the argument is a future; else the argument."""
+    return _result(argument) if isinstance(argument, Future) else argument
+
+
+def gather_deep(argument: object) -> Futures:
+    """All futures inside, each once, in the order in which they are met."""
+    found: dict[int, Future[object]] = {}
+    seen: set[int] = set()
+    stack: list[object] = [argument]
+    while stack:
+        item = stack.pop()
+        kind = type(item)
+        if kind in LEAVES:
+            continue
+        if isinstance(item, Future):
+            found.setdefault(id(item), item)
+        elif (parts := _parts(item, kind)) is not None and id(item) not in seen:
+            seen.add(id(item))
+            stack.extend(reversed(parts))
+    return list(found.values())
+
+
+def _parts(item: object, kind: type) -> list[object] | None:
+    """What is directly inside a container that is looked into, or None."""
+    if kind is dict:
+        mapping = cast("dict[object, object]", item)
+        return [*mapping.keys(), *mapping.values()]
+    if kind in CONTAINERS:
+        return list(cast("Iterable[object]", item))
+    if dataclasses.is_dataclass(kind):
+        return [getattr(item, field.name, None) for field in dataclasses.fields(kind)]
+    return None
+
+
+def unwrap_deep(argument: object) -> object:
+    """The argument with results in place of futures.
+
+    Containers with no future inside stay the same objects; the others are copied.
+
+    Raises:
+        DataFlowException: A future inside is not done: it was put there after the call.
+    """
+    if isinstance(argument, Future):
+        return _result(argument)
+    if not gather_deep(argument):
+        return argument
+    return _Unwrapping().value(argument)
+
+
+class _Unwrapping:
+    """One pass over one argument. A container that contains itself comes out containing its own copy."""
+
+    def __init__(self) -> None:
+        self._copies: dict[int, object] = {}
+
+    def value(self, item: object) -> object:
+        kind = type(item)
+        if kind in LEAVES:
+            return item
+        if isinstance(item, Future):
+            return _result(item)
+        if id(item) in self._copies:
+            return self._copies[id(item)]
+        if kind is list:
+            return self._list(cast("list[object]", item))
+        if kind is dict:
+            return self._dict(cast("dict[object, object]", item))
+        if kind in CONTAINERS:
+            copy = kind(self.value(part) for part in cast("Iterable[object]", item))
+            self._copies[id(item)] = copy
+            return copy
+        if dataclasses.is_dataclass(item) and not isinstance(item, type):
+            return self._dataclass(item)
+        return item
+
+    def _list(self, item: list[object]) -> object:
+        copy: list[object] = []
+        self._copies[id(item)] = copy
+        copy.extend(self.value(part) for part in item)
+        return copy
+
+    def _dict(self, item: dict[object, object]) -> object:
+        copy: dict[object, object] = {}
+        self._copies[id(item)] = copy
+        copy.update((self.value(key), self.value(part)) for key, part in item.items())
+        return copy
+
+    def _dataclass(self, item: object) -> object:
+        # Not dataclasses.replace: init=False fields and __post_init__ must not run again.
+        kind = type(item)
+        copy = kind.__new__(kind)
+        self._copies[id(item)] = copy
+        for name, part in getattr(item, "__dict__", {}).items():
+            object.__setattr__(copy, name, self.value(part))
+        for field in dataclasses.fields(cast("type", kind)):
+            if hasattr(item, field.name) and field.name not in getattr(copy, "__dict__", {}):
+                object.__setattr__(copy, field.name, self.value(getattr(item, field.name)))
+        return copy
+
+
+def _result(future: Future[object]) -> object:
+    if not future.done():
+        raise DataFlowException(
+            f"an argument holds {future!r}, which is not done: it was put into a container after the call "
+            f"that got the container, perhaps a future among its own inputs; "
+            f"build the container first, then call the app"
+        )
+    return future.result(timeout=0)
+
+
+def needs_walk(args: Iterable[object], kwargs: Mapping[str, object] | None) -> bool:
+    """Whether any argument could hold a future: one set look-up per flat argument."""
+    for argument in args:
+        if type(argument) not in LEAVES:
+            return True
+    if kwargs:
+        for argument in kwargs.values():
+            if type(argument) not in LEAVES:
+                return True
+    return False
+
+
+def gather_call(
+    args: Iterable[object],
+    kwargs: Mapping[str, object] | None,
+    gather: Callable[[object], Futures],
+) -> Futures:
+    """The futures of a whole call, each once. `inputs` is looked into one level by every resolver."""
+    found: dict[int, Future[object]] = {}
+
+    def take(argument: object) -> None:
+        if type(argument) not in LEAVES:
+            for future in gather(argument):
+                found.setdefault(id(future), future)
+
+    for argument in args:
+        take(argument)
+    for name, argument in (kwargs or {}).items():
+        if name == "inputs" and isinstance(argument, list | tuple):
+            for item in cast("Iterable[object]", argument):
+                take(item)
+        else:
+            take(argument)
+    return list(found.values())
+
+
+def unwrap_call(
+    args: tuple[object, ...],
+    kwargs: Mapping[str, object],
+    unwrap: Callable[[object], object],
+) -> tuple[tuple[object, ...], dict[str, object]]:
+    """The whole call with results in place of futures."""
+    plain = tuple([argument if type(argument) in LEAVES else unwrap(argument) for argument in args])
+    named: dict[str, object] = {}
+    for name, argument in kwargs.items():
+        if name == "inputs" and isinstance(argument, list | tuple):
+            named[name] = [unwrap(item) for item in cast("Iterable[object]", argument)]
+        else:
+            named[name] = argument if type(argument) in LEAVES else unwrap(argument)
+    return plain, named

@@ -1,0 +1,169 @@
+"""One call of an app, as the kernel thread keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Protocol
+
+from fanflow.ids import AttemptId, ExecutorLabel, TaskId
+from fanflow.model.states import FINAL_STATES, States
+
+_PENDING = States.pending
+
+
+class TaskFuture(Protocol):
+    """What the rules need of a task's future: nothing but its identity and the latch of its start."""
+
+    def claim(self) -> bool:
+        """Whether an attempt may start."""
+        ...
+
+    def running(self) -> bool:
+        """Whether an attempt has claimed it."""
+        ...
+
+
+class AppSpec:
+    """What all calls of one app share. Immutable after the decorator has run."""
+
+    __slots__ = (
+        "cache",
+        "executors",
+        "function",
+        "ignore_for_cache",
+        "joins",
+        "key_function",
+        "name",
+        "runs_command",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[..., object],
+        *,
+        executors: tuple[ExecutorLabel, ...] | None = None,
+        joins: bool = False,
+        runs_command: bool = False,
+        cache: bool = False,
+        ignore_for_cache: Sequence[str] = (),
+        key_function: Callable[..., object] | None = None,
+    ) -> None:
+        self.name = name
+        self.function = function
+        """What the executor calls."""
+        self.executors = executors
+        """Allowed labels; None means any but the internal pool."""
+        self.joins = joins
+        """Whether the function returns futures whose results are the task's result."""
+        self.runs_command = runs_command
+        """Whether it waits for a process, which can be ended from outside even in a thread."""
+        self.cache = cache
+        self.ignore_for_cache = tuple(ignore_for_cache)
+        self.key_function = key_function or function
+        """The user's function, which identifies the app in memo keys."""
+
+
+class CallOptions:
+    """What one call asked for beyond its arguments; made only when it asked for something."""
+
+    __slots__ = ("outputs", "resources", "stderr", "stdout", "walltime")
+
+    def __init__(self) -> None:
+        self.walltime: float | None = None
+        """Seconds."""
+        self.resources: Mapping[str, object] | None = None
+        self.outputs: list[object] = []
+        """The DataFutures of the call's output files."""
+        self.stdout: object = None
+        self.stderr: object = None
+
+
+class FailureHistory:
+    """What went wrong with a task so far; made at its first failure."""
+
+    __slots__ = ("failures", "losses", "retry_cost")
+
+    def __init__(self) -> None:
+        self.failures: list[BaseException] = []
+        """One per attempt that raised or was lost, in order."""
+        self.retry_cost = 0.0
+        """Spent of the retry budget."""
+        self.losses = 0
+        """Attempts lost with what ran them; these do not count against the budget."""
+
+
+class Task:
+    """One call of an app. Written by the kernel thread only, once it is in the inbox."""
+
+    __slots__ = (
+        "app",
+        "args",
+        "attempt",
+        "broken",
+        "dependants",
+        "epoch",
+        "error",
+        "foreign",
+        "future",
+        "history",
+        "id",
+        "joined",
+        "kwargs",
+        "label",
+        "needs",
+        "options",
+        "resolve",
+        "since",
+        "state",
+        "tries",
+        "waiting",
+    )
+
+    def __init__(
+        self, task_id: TaskId, app: AppSpec, args: tuple[object, ...], kwargs: dict[str, object] | None
+    ) -> None:
+        self.id = task_id
+        self.app = app
+        self.args = args
+        """Emptied when the task ends."""
+        self.kwargs = kwargs
+        self.future: TaskFuture
+        self.state = _PENDING
+        self.needs: list[Task] | None = None
+        """Tasks of the same kernel among its arguments; None once the kernel has linked them."""
+        self.foreign: list[Future[object]] | None = None
+        """Other futures among its arguments; None once the kernel watches them."""
+        self.resolve = False
+        """Whether its arguments hold futures whose results take their places before an attempt."""
+        self.waiting = 0
+        """Dependencies, or joined futures, that have not ended."""
+        self.broken: list[tuple[BaseException, str]] | None = None
+        """Dependencies, or joined futures, that ended badly: error and description."""
+        self.dependants: list[Task] | None = None
+        """Tasks that count this one in `waiting`."""
+        self.joined: object = None
+        """What a join app's body returned: a future, or a list of futures."""
+        self.epoch = 0
+        """Which waiters count it: those of this epoch and later ones."""
+        self.attempt: AttemptId | None = None
+        """The open attempt; results of any other are dropped."""
+        self.label: ExecutorLabel | None = None
+        """Where the latest attempt went; retries stay there."""
+        self.tries = 0
+        """Attempts launched."""
+        self.history: FailureHistory | None = None
+        self.options: CallOptions | None = None
+        self.error: BaseException | None = None
+        """Why it ended badly; set in every final failure state but `cancelled`."""
+        self.since = 0.0
+        """When it took its present state: monotonic seconds."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it has ended."""
+        return self.state in FINAL_STATES
+
+    def __repr__(self) -> str:
+        return f"<task {self.id} ({self.app.name}) {self.state.name}>"

@@ -1,0 +1,434 @@
+"""Every task of one kernel: what follows from what happens. Pure; the kernel thread is its only caller."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass
+from typing import cast
+
+from fanflow.core.events import (
+    ArgumentsFailed,
+    CallRequested,
+    CancelRequested,
+    Closing,
+    CoreEvent,
+    DependencyEnded,
+    Effects,
+    RetryDecided,
+    WaitRequested,
+)
+from fanflow.core.task import FailureHistory, Task
+from fanflow.core.transitions import MOVES, InvalidTransitionError, Signal
+from fanflow.errors import (
+    BadStateException,
+    DataFlowException,
+    DependencyError,
+    JoinError,
+    NoDataFlowKernelError,
+)
+from fanflow.ids import AttemptId, ExecutorLabel, TaskId
+from fanflow.model.attempts import ExecutorFailed, Lost, Raised, Returned, Started
+from fanflow.model.states import FINAL_STATES, States
+from fanflow.spi.placement import Load, Placement
+
+_PENDING, _JOINING = States.pending, States.joining
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CoreSettings:
+    """What the rules depend on; fixed when the kernel is loaded."""
+
+    labels: tuple[ExecutorLabel, ...]
+    """Executors for apps that name none."""
+    placement: Placement
+    """Chooses among several executors."""
+    retries: float = 0
+    """Retry budget of one task."""
+    prices_failures: bool = False
+    """Whether the user's retry handler prices each failure; otherwise each costs 1."""
+    rerun_lost: bool = True
+    """Whether attempts lost with what ran them run again without touching the budget."""
+    crash_limit: int = 3
+    """Lost attempts after which a task is no longer run again for free."""
+
+
+class _Waiter:
+    __slots__ = ("epoch", "on_done", "remaining")
+
+    def __init__(self, epoch: int, remaining: int, on_done: Callable[[], None]) -> None:
+        self.epoch, self.remaining, self.on_done = epoch, remaining, on_done
+
+
+class TaskCore:
+    """Tasks, their dependencies, attempts, retries and joins.
+
+    Args:
+        settings: The kernel's options.
+        task_of: Future -> its task, if it is one of this kernel, else None.
+    """
+
+    def __init__(
+        self, settings: CoreSettings, task_of: Callable[[Future[object]], Task | None] = lambda _: None
+    ) -> None:
+        self.settings = settings
+        self.labels = settings.labels
+        """Executors for apps that name none; more may be added."""
+        self.tasks: dict[TaskId, Task] = {}
+        """Tasks that have not ended."""
+        self.counts: dict[States, int] = dict.fromkeys(States, 0)
+        """Tasks by state, ended ones included."""
+        self.attempts: dict[AttemptId, Task] = {}
+        """Open attempts."""
+        self.outstanding: dict[ExecutorLabel, int] = {}
+        """Open attempts by executor."""
+        self.capacities: dict[ExecutorLabel, int] = {}
+        """Places to run attempts by executor; the shell keeps it up to date when there are several."""
+        self.failed_executors: dict[ExecutorLabel, BaseException] = {}
+        self._task_of = task_of
+        self._next_attempt = 1
+        self._epoch = 0
+        self._waiters: list[_Waiter] = []
+        self._ended: list[Task] = []
+        self._releasing = False
+        self._closing = False
+        self._now = 0.0
+        self._effects = Effects()
+        handlers: dict[type, Callable[..., None]] = {
+            Task: self.on_task,
+            Started: self.on_started,
+            Returned: self.on_returned,
+            Raised: self.on_raised,
+            Lost: self.on_lost,
+            ExecutorFailed: self.on_executor_failed,
+            DependencyEnded: self.on_dependency_ended,
+            ArgumentsFailed: self.on_arguments_failed,
+            RetryDecided: self.on_retry_decided,
+            CancelRequested: self.on_cancel_requested,
+            WaitRequested: self.on_wait_requested,
+            CallRequested: self.on_call_requested,
+            Closing: self.on_closing,
+        }
+        self._handlers = handlers
+
+    def handle(self, events: Iterable[CoreEvent], now: float) -> Effects:
+        """Take a batch of events in order.
+
+        Raises:
+            InvalidTransitionError: The rules contradict themselves: a bug.
+        """
+        self._effects = effects = Effects()
+        self._now = now
+        handlers = self._handlers
+        for event in events:
+            handlers[type(event)](event)
+        return effects
+
+    # -- submission and dependencies ------------------------------------------------------------
+
+    def on_task(self, task: Task) -> None:
+        self.tasks[task.id] = task
+        self.counts[_PENDING] += 1
+        task.epoch = self._epoch
+        task.since = self._now
+        if task.needs is not None:
+            needs, task.needs = task.needs, None
+            for need in needs:
+                self._depend(task, need)
+        if task.foreign is not None:
+            foreign, task.foreign = task.foreign, None
+            task.waiting += len(foreign)
+            self._effects.watch.extend((task, future) for future in foreign)
+        if task.waiting == 0:
+            self._ready(task)
+
+    def _depend(self, task: Task, need: Task) -> None:
+        if need.state not in FINAL_STATES:
+            task.waiting += 1
+            if need.dependants is None:
+                need.dependants = [task]
+            else:
+                need.dependants.append(task)
+        elif need.error is not None:
+            self._break(task, need.error, f"task {need.id}")
+
+    @staticmethod
+    def _break(task: Task, error: BaseException, description: str) -> None:
+        if task.broken is None:
+            task.broken = []
+        task.broken.append((error, description))
+
+    def on_dependency_ended(self, event: DependencyEnded) -> None:
+        task = event.task
+        if task.state in FINAL_STATES:
+            return
+        if event.error is not None:
+            self._break(task, event.error, event.description)
+        task.waiting -= 1
+        if task.waiting == 0:
+            self._ready(task)
+
+    def _ready(self, task: Task) -> None:
+        if task.broken is not None:
+            if task.state is _JOINING:
+                self._finish(task, Signal.FAIL, None, JoinError(task.broken, task.id))
+            else:
+                self._finish(task, Signal.DEPENDENCY_FAIL, None, DependencyError(task.broken, task.id))
+        elif task.state is _JOINING:
+            self._finish(task, Signal.RETURN, task.joined, None)
+        else:
+            self._launch(task)
+
+    # -- attempts -------------------------------------------------------------------------------
+
+    def _launch(self, task: Task) -> None:
+        if self._closing:
+            self._finish(task, Signal.FAIL, None, _closed(task))
+            return
+        label = task.label
+        if label is None or label in self.failed_executors:
+            label = self._place(task)
+            if label is None:
+                return
+            task.label = label
+        self._move(task, Signal.LAUNCH)
+        attempt = AttemptId(self._next_attempt)
+        self._next_attempt += 1
+        task.attempt = attempt
+        task.tries += 1
+        self.attempts[attempt] = task
+        self.outstanding[label] = self.outstanding.get(label, 0) + 1
+        self._effects.launch.append(task)
+
+    def _place(self, task: Task) -> ExecutorLabel | None:
+        allowed = task.app.executors or self.labels
+        failed = self.failed_executors
+        usable = [label for label in allowed if label not in failed] if failed else allowed
+        if not usable:
+            error = BadStateException(allowed[0], failed[allowed[0]])
+            self._finish(task, Signal.FAIL, None, error)
+            return None
+        if len(usable) == 1:
+            return usable[0]
+        loads = [
+            Load(label, self.outstanding.get(label, 0), self.capacities.get(label, 1)) for label in usable
+        ]
+        return self.settings.placement(loads)
+
+    def _close_attempt(self, attempt: AttemptId) -> Task | None:
+        task = self.attempts.pop(attempt, None)
+        if task is not None:
+            task.attempt = None
+            self.outstanding[cast(ExecutorLabel, task.label)] -= 1
+        return task
+
+    def on_started(self, event: Started) -> None:
+        task = self.attempts.get(event.attempt)
+        if task is not None:
+            task.since = self._now
+
+    def on_returned(self, event: Returned) -> None:
+        task = self._close_attempt(event.attempt)
+        if task is None:
+            self._effects.unclaimed.append(event)
+        elif task.app.joins:
+            self._join(task, event.value)
+        else:
+            self._finish(task, Signal.RETURN, event.value, None)
+
+    def on_raised(self, event: Raised) -> None:
+        task = self._close_attempt(event.attempt)
+        if task is None:
+            self._effects.unclaimed.append(event)
+        else:
+            self._failed(task, event.error)
+
+    def on_lost(self, event: Lost) -> None:
+        task = self._close_attempt(event.attempt)
+        if task is None:
+            self._effects.unclaimed.append(event)
+        elif self._closing:
+            self._finish(task, Signal.FAIL, None, _closed(task))
+        else:
+            history = _history(task)
+            history.losses += 1
+            if self.settings.rerun_lost and history.losses < self.settings.crash_limit:
+                history.failures.append(event.cause)
+                self._move(task, Signal.RETRY)
+                self._again(task)
+            else:
+                self._failed(task, event.cause)
+
+    def on_arguments_failed(self, event: ArgumentsFailed) -> None:
+        task = self._close_attempt(event.attempt)
+        if task is not None:
+            _history(task).failures.append(event.error)
+            self._finish(task, Signal.FAIL, None, event.error)
+
+    def on_executor_failed(self, event: ExecutorFailed) -> None:
+        self.failed_executors[event.label] = event.error
+
+    # -- retries --------------------------------------------------------------------------------
+
+    def _failed(self, task: Task, error: BaseException) -> None:
+        _history(task).failures.append(error)
+        if self.settings.prices_failures and not self._closing:
+            self._move(task, Signal.RETRY)
+            self._effects.ask_retry.append(task)
+        else:
+            self._spend(task, 1.0)
+
+    def _spend(self, task: Task, cost: float) -> None:
+        history = _history(task)
+        history.retry_cost += cost
+        if history.retry_cost > self.settings.retries:
+            self._finish(task, Signal.FAIL, None, history.failures[-1])
+            return
+        if task.state is not States.fail_retryable:
+            self._move(task, Signal.RETRY)
+        self._again(task)
+
+    def _again(self, task: Task) -> None:
+        self._move(task, Signal.AGAIN)
+        self._launch(task)
+
+    def on_retry_decided(self, event: RetryDecided) -> None:
+        if event.task.state is not States.fail_retryable:
+            return  # cancelled, or closed, while the handler ran
+        if event.error is not None:
+            self._finish(event.task, Signal.FAIL, None, event.error)
+        else:
+            self._spend(event.task, event.cost)
+
+    # -- joins ----------------------------------------------------------------------------------
+
+    def _join(self, task: Task, value: object) -> None:
+        if isinstance(value, Future):
+            futures: list[Future[object]] = [value]
+        elif isinstance(value, list) and all(isinstance(item, Future) for item in value):
+            futures = list(value)
+            value = futures
+        else:
+            wrong = TypeError(
+                f"join_app body must return a Future or list of Futures, got {value!r} of type {type(value)}"
+            )
+            self._finish(task, Signal.FAIL, None, wrong)
+            return
+        if any(future is task.future for future in futures):
+            own = f"join app {task.app.name!r} (task {task.id}) returned its own future, which can never end"
+            self._finish(task, Signal.FAIL, None, DataFlowException(own))
+            return
+        self._move(task, Signal.JOIN)
+        task.joined = value
+        for future in futures:
+            joined = self._task_of(future)
+            if joined is None:
+                task.waiting += 1
+                self._effects.watch.append((task, future))
+            else:
+                self._depend(task, joined)
+        if task.waiting == 0:
+            self._ready(task)
+
+    # -- ends -----------------------------------------------------------------------------------
+
+    def _move(self, task: Task, signal: Signal) -> None:
+        old = task.state
+        new = MOVES[signal].get(old)
+        if new is None:
+            raise InvalidTransitionError(task.id, old, signal)
+        counts = self.counts
+        counts[old] -= 1
+        counts[new] += 1
+        task.state = new
+        task.since = self._now
+
+    def _finish(self, task: Task, signal: Signal, value: object, error: BaseException | None) -> None:
+        self._move(task, signal)
+        task.error = error
+        task.args = ()
+        task.kwargs = None
+        task.joined = None
+        task.broken = None
+        del self.tasks[task.id]
+        self._effects.end.append((task, value, error))
+        if self._waiters:
+            self._count_down(task)
+        if task.dependants is not None:
+            self._ended.append(task)
+            if not self._releasing:
+                self._release()
+
+    def _release(self) -> None:
+        """Tell the dependants of all that ended; a loop, so that a chain of any length needs no stack."""
+        ended = self._ended
+        self._releasing = True
+        try:
+            while ended:
+                task = ended.pop()
+                dependants, task.dependants = task.dependants or [], None
+                error = task.error
+                for dependant in dependants:
+                    if dependant.state in FINAL_STATES:
+                        continue
+                    if error is not None:
+                        self._break(dependant, error, f"task {task.id}")
+                    dependant.waiting -= 1
+                    if dependant.waiting == 0:
+                        self._ready(dependant)
+        finally:
+            self._releasing = False
+
+    def on_cancel_requested(self, event: CancelRequested) -> None:
+        task = event.task
+        if task.state in FINAL_STATES:
+            return
+        if task.attempt is not None:
+            self._effects.cancel.append((cast(ExecutorLabel, task.label), task.attempt))
+            self._close_attempt(task.attempt)
+        self._finish(task, Signal.CANCEL, None, CancelledError(f"task {task.id} was cancelled"))
+
+    # -- waiting and closing --------------------------------------------------------------------
+
+    def on_wait_requested(self, event: WaitRequested) -> None:
+        if not self.tasks:
+            self._effects.notify.append(event.on_done)
+            return
+        self._waiters.append(_Waiter(self._epoch, len(self.tasks), event.on_done))
+        self._epoch += 1
+
+    def on_call_requested(self, event: CallRequested) -> None:
+        self._effects.notify.append(event.function)
+
+    def _count_down(self, task: Task) -> None:
+        for waiter in self._waiters:
+            if task.epoch <= waiter.epoch:
+                waiter.remaining -= 1
+                if waiter.remaining == 0:
+                    self._effects.notify.append(waiter.on_done)
+        if any(waiter.remaining == 0 for waiter in self._waiters):
+            self._waiters = [waiter for waiter in self._waiters if waiter.remaining]
+
+    def on_closing(self, event: Closing) -> None:
+        self._closing = True
+        for task in list(self.tasks.values()):
+            if task.state in FINAL_STATES:
+                continue  # ended by an earlier one of this loop
+            if task.attempt is None or event.final:
+                if task.attempt is not None:
+                    self._close_attempt(task.attempt)
+                self._finish(task, Signal.FAIL, None, _closed(task))
+
+
+def _history(task: Task) -> FailureHistory:
+    if task.history is None:
+        task.history = FailureHistory()
+    return task.history
+
+
+def _closed(task: Task) -> NoDataFlowKernelError:
+    how = "had not ended" if task.tries else "had not started"
+    return NoDataFlowKernelError(
+        f"task {task.id} ({task.app.name}) {how} when its kernel was cleaned up; "
+        f"call wait_for_current_tasks() first, or load with exit_mode='wait'"
+    )

@@ -1,0 +1,271 @@
+"""Attempts in threads of this process."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import CancelledError
+from contextlib import suppress
+
+from fanflow.codec.stoppable import stop_thread
+from fanflow.codec.worker_flag import mark_worker_thread
+from fanflow.errors import (
+    ConfigurationError,
+    InvalidResourceSpecification,
+    OptionTypeError,
+    TaskExitedError,
+)
+from fanflow.executors.walltime import Limit, Watchdog
+from fanflow.ids import AttemptId, ExecutorLabel
+from fanflow.model.attempts import AttemptEvent, Launch, Lost, Raised, Returned
+from fanflow.spi.executor import BuildContext, EventSink, Executor, Loop
+
+_log = logging.getLogger("fanflow")
+
+_SAY_AFTER_S = 1.0
+
+
+class ThreadPoolExecutor:
+    """Runs apps in threads of the calling process: no pickling, no start-up, one interpreter lock.
+
+    Good for commands, I/O and code that releases the lock. A running function cannot be killed; its
+    `walltime` raises `AppTimeout` inside it as soon as it executes Python code again.
+
+    Args:
+        label: Its name in a configuration.
+        max_threads: Attempts run at a time.
+        thread_name_prefix: Of the threads' names; None makes one from the label.
+        storage_access: Staging providers; kept for the staging layer.
+        working_dir: Where staged files go; kept for the staging layer.
+        remote_monitoring_radio: Kept for the monitoring layer.
+    """
+
+    def __init__(
+        self,
+        label: str = "threads",
+        max_threads: int = 2,
+        thread_name_prefix: str | None = None,
+        storage_access: Sequence[object] | None = None,
+        working_dir: str | None = None,
+        remote_monitoring_radio: object = None,
+    ) -> None:
+        self.label = label
+        self.max_threads = max_threads
+        self.thread_name_prefix = (
+            thread_name_prefix if thread_name_prefix is not None else f"ThreadPoolExecutor-{label}"
+        )
+        self.storage_access = storage_access
+        self.working_dir = working_dir
+        self.remote_monitoring_radio = remote_monitoring_radio
+
+    def build(self, context: BuildContext) -> Executor:
+        """The running half.
+
+        Raises:
+            ConfigurationError: `max_threads` is not a positive number.
+        """
+        if not isinstance(self.max_threads, int) or isinstance(self.max_threads, bool):
+            raise OptionTypeError("ThreadPoolExecutor", "max_threads", self.max_threads, "an int")
+        if self.max_threads < 1:
+            raise ConfigurationError(
+                f"ThreadPoolExecutor(label={self.label!r}, max_threads={self.max_threads}): "
+                f"max_threads must be at least 1"
+            )
+        return RunningThreads(ExecutorLabel(self.label), self.max_threads, self.thread_name_prefix)
+
+    def __repr__(self) -> str:
+        return f"ThreadPoolExecutor(label={self.label!r}, max_threads={self.max_threads})"
+
+
+class RunningThreads:
+    """The running half: daemon threads that take attempts from one queue.
+
+    Args:
+        label: Its name.
+        size: Most threads; they are started as attempts come.
+        name_prefix: Of the threads' names.
+        runs_tasks: False for the internal pool, whose code may call apps.
+    """
+
+    kills = False
+    stops_commands = True
+
+    def __init__(self, label: ExecutorLabel, size: int, name_prefix: str, *, runs_tasks: bool = True) -> None:
+        self.label = label
+        self.runs_tasks = runs_tasks
+        self._size = size
+        self._name_prefix = name_prefix
+        self._queue: queue.SimpleQueue[Launch | None] = queue.SimpleQueue()
+        self._workers: list[_Worker] = []
+        self._taken = 0
+        self._sink: EventSink
+        self.watchdog: Watchdog
+        self.closes = False
+        self.closing_lock = threading.Lock()
+
+    @property
+    def capacity(self) -> int:
+        """Threads."""
+        return self._size
+
+    def start(self, events: EventSink, loop: Loop) -> None:
+        """Nothing runs before the first attempt comes."""
+        self._sink = events
+        self.watchdog = Watchdog(self.label)
+
+    def submit(self, batch: Sequence[Launch]) -> None:
+        """Queue attempts."""
+        if self.closes:
+            self._sink([Lost(launch.attempt, _dropped(launch)) for launch in batch])
+            return
+        refused = [launch for launch in batch if launch.resources]
+        if refused:
+            self._sink([Raised(launch.attempt, self._refusal(launch)) for launch in refused])
+            batch = [launch for launch in batch if not launch.resources]
+        put = self._queue.put
+        for launch in batch:
+            put(launch)
+        self._taken += len(batch)
+        while len(self._workers) < min(self._size, self._taken):
+            worker = _Worker(self, f"{self._name_prefix}_{len(self._workers)}", self._queue, self._sink)
+            self._workers.append(worker)
+            worker.start()
+
+    def _refusal(self, launch: Launch) -> InvalidResourceSpecification:
+        return InvalidResourceSpecification(
+            set(launch.resources or {}),
+            f"Executor {self.label!r} runs threads, which take no resource specification; "
+            f"leave it out, or send app {launch.name!r} to another executor",
+        )
+
+    def cancel(self, attempts: Sequence[AttemptId]) -> None:
+        """Ends commands of bash apps. What has not started is stopped by its latch."""
+        wanted = set(attempts)
+        for worker in self._workers:
+            launch = worker.current
+            if launch is not None and launch.attempt in wanted:
+                worker.stop(launch)
+
+    def close(self, *, drain: bool, deadline: float) -> None:
+        """Stop the threads; those that still run at the deadline are left behind."""
+        ends_at = time.monotonic() + deadline
+        with self.closing_lock:
+            first, self.closes = not self.closes, True
+        if not first:
+            return
+        if not drain:
+            self._drop_queued()
+        for _ in self._workers:
+            self._queue.put(None)
+        self._join(ends_at)
+        self._drop_queued()
+        left = [worker for worker in self._workers if worker.abandon()]
+        if left:
+            names = ", ".join(str(worker.current) for worker in left)
+            _log.warning("executor %r leaves %d running threads behind: %s", self.label, len(left), names)
+        self.watchdog.close()
+
+    def _join(self, ends_at: float) -> None:
+        said = False
+        for worker in self._workers:
+            while worker.is_alive() and (left := ends_at - time.monotonic()) > 0:
+                worker.join(min(left, _SAY_AFTER_S))
+                if worker.is_alive() and not said:
+                    said = True
+                    running = [repr(one.current) for one in self._workers if one.current is not None]
+                    _log.info("executor %r waits for %s", self.label, ", ".join(running) or "its threads")
+
+    def _drop_queued(self) -> None:
+        dropped: list[AttemptEvent] = []
+        with suppress(queue.Empty):
+            while True:
+                launch = self._queue.get_nowait()
+                if launch is not None:
+                    dropped.append(Lost(launch.attempt, _dropped(launch)))
+        if dropped:
+            self._sink(dropped)
+
+
+def _dropped(launch: Launch) -> CancelledError:
+    return CancelledError(f"{launch!r} was dropped: its executor is closed")
+
+
+class _Worker(threading.Thread):
+    """One thread. A daemon, so that code that hangs cannot keep the interpreter from ending."""
+
+    def __init__(
+        self, owner: RunningThreads, name: str, work: queue.SimpleQueue[Launch | None], sink: EventSink
+    ) -> None:
+        super().__init__(name=name, daemon=True)
+        self.current: Launch | None = None
+        self.abandoned = False
+        self._owner = owner
+        self._work = work
+        self._sink = sink
+
+    @property
+    def label(self) -> str:
+        """Of its executor."""
+        return self._owner.label
+
+    def run(self) -> None:
+        if self._owner.runs_tasks:
+            mark_worker_thread(self)
+        get, sink, owner = self._work.get, self._sink, self._owner
+        while (launch := get()) is not None:
+            self.current = launch
+            event = self._limited(launch) if launch.walltime is not None else attempt_launch(launch)
+            if owner.closes and self._was_abandoned():
+                return
+            self.current = None
+            # The names must not keep a result alive while the thread waits for work.
+            del launch
+            if event is not None:
+                sink((event,))
+            del event
+
+    def _was_abandoned(self) -> bool:
+        with self._owner.closing_lock:
+            self.current = None
+            return self.abandoned
+
+    def abandon(self) -> bool:
+        """Report the running attempt as lost in the thread's stead. True if there is one."""
+        with self._owner.closing_lock:
+            launch = self.current
+            if launch is None or not self.is_alive():
+                return False
+            self.abandoned = True
+        self._sink([Lost(launch.attempt, CancelledError(f"{launch!r} still ran when its executor closed"))])
+        return True
+
+    def stop(self, launch: Launch) -> None:
+        """End the command that the attempt waits for."""
+        ident = self.ident
+        if ident is not None and self.current is launch:
+            stop_thread(ident)
+
+    def _limited(self, launch: Launch) -> AttemptEvent | None:
+        limit = Limit(launch, threading.get_ident(), self._sink)
+        self._owner.watchdog.add(limit)
+        try:
+            event: AttemptEvent | None = attempt_launch(launch)
+        except BaseException as error:  # noqa: BLE001 - the injected exception may come late
+            event = Raised(launch.attempt, error)
+        return limit.end(event)
+
+
+def attempt_launch(launch: Launch) -> AttemptEvent:
+    if not launch.latch.claim():
+        return Lost(launch.attempt, CancelledError(f"{launch!r} was cancelled before it started"))
+    try:
+        return Returned(launch.attempt, launch.function(*launch.args, **launch.kwargs))
+    except Exception as error:  # noqa: BLE001 - a user's function: whatever it raises is its outcome
+        return Raised(launch.attempt, error)
+    except BaseException as error:  # noqa: BLE001 - sys.exit must not end the thread
+        exited = TaskExitedError(repr(error))
+        exited.__cause__ = error
+        return Raised(launch.attempt, exited)

@@ -1,0 +1,397 @@
+"""Puts a kernel together from a configuration, keeps the one that is loaded, and ends it with the script."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+import uuid
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import cast
+
+from fanflow.config.defaults import current_defaults
+from fanflow.config.options import Config, freeze
+from fanflow.core.task import AppSpec, CallOptions
+from fanflow.errors import ConfigurationError, NoDataFlowKernelError
+from fanflow.executors.inline import InlineExecutor, RunningInline
+from fanflow.executors.threads import RunningThreads, ThreadPoolExecutor
+from fanflow.ids import INTERNAL_LABEL, ExecutorLabel
+from fanflow.logs import start_run_log
+from fanflow.model.states import States
+from fanflow.runtime.futures import AppFuture
+from fanflow.runtime.kernel import Kernel
+from fanflow.runtime.run_dirs import make_run_dir
+from fanflow.runtime.settings import KernelSettings
+from fanflow.runtime.summary import describe_counts
+from fanflow.spi.executor import Executor, ExecutorSpec
+
+_log = logging.getLogger("fanflow")
+
+INLINE_VARIABLE = "FANFLOW_INLINE"
+"""Set to 1, it makes every app run in the thread that calls it."""
+
+_SAY_AFTER_S = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Context:
+    """What an executor's specification is given when it is built."""
+
+    run_dir: Path
+    """The run directory, absolute."""
+
+
+class DataFlowKernel:
+    """One running configuration: its tasks, its executors and its run directory.
+
+    `load` makes one and keeps it as the default; further ones can be made directly and given to
+    apps as `data_flow_kernel=`. As a context manager it ends as `Config.exit_mode` says.
+
+    Args:
+        config: What to run; None for the default.
+
+    Raises:
+        ConfigurationError: The configuration cannot be used, or an executor cannot start.
+    """
+
+    def __init__(self, config: Config | None = None) -> None:
+        self.config = config if config is not None else Config()
+        settings = freeze(self.config, current_defaults())
+        specs = _executor_specs(settings)
+        self.run_id = str(uuid.uuid4())
+        run_dir = make_run_dir(settings.run_dir)
+        self.run_dir = str(run_dir)
+        self._detach_logs: Callable[[], None] = start_run_log(settings, run_dir)
+        try:
+            self.kernel = Kernel(settings, _build(specs, settings, run_dir), run_dir, self.run_id)
+            self.kernel.start()
+        except BaseException:
+            self._detach_logs()
+            raise
+        self.executors: dict[str, object] = {
+            **{spec.label: spec for spec in specs},
+            INTERNAL_LABEL: self.kernel.executors[INTERNAL_LABEL],
+        }
+        self.is_embedded = False
+        self.cleanup_called = False
+        _log.info("run %s: %s; executors: %s", self.run_dir, self.run_id, ", ".join(map(repr, specs)))
+        _live.add(self)
+
+    def submit(
+        self,
+        func: Callable[..., object],
+        app_args: Sequence[object],
+        executors: str | Sequence[str] = "all",
+        cache: bool = False,
+        ignore_for_cache: Sequence[str] | None = None,
+        app_kwargs: Mapping[str, object] | None = None,
+        join: bool = False,
+    ) -> AppFuture[object]:
+        """Make one call of a function a task, as apps do.
+
+        Args:
+            func: The function.
+            app_args: Positional arguments; futures among them are dependencies.
+            executors: Labels that may run it, or `all`.
+            cache: Whether equal calls share one result.
+            ignore_for_cache: Arguments that do not tell calls apart.
+            app_kwargs: Keyword arguments.
+            join: Whether the function returns futures whose results are the result.
+
+        Raises:
+            ValueError: There is no executor of such a label.
+            NoDataFlowKernelError: The kernel has been cleaned up.
+        """
+        labels = None if executors == "all" else tuple(ExecutorLabel(label) for label in executors)
+        for label in labels or ():
+            if label not in self.kernel.executors:
+                there = ", ".join(map(repr, self.kernel.labels))
+                raise ValueError(f"requested invalid executor {label!r}; this kernel has {there}")
+        app = AppSpec(
+            getattr(func, "__name__", type(func).__name__),
+            func,
+            executors=(INTERNAL_LABEL,) if join else labels,
+            joins=join,
+            cache=cache,
+            ignore_for_cache=ignore_for_cache or (),
+        )
+        kwargs = dict(app_kwargs or {})
+        options = CallOptions()
+        resources = kwargs.get("parsl_resource_specification")
+        options.resources = cast("Mapping[str, object] | None", resources)
+        return self.kernel.submit(app, tuple(app_args), kwargs or None, options)
+
+    def add_executors(self, executors: Sequence[ExecutorSpec]) -> None:
+        """Start further executors.
+
+        Raises:
+            ConfigurationError: A label is taken, or an executor cannot start.
+        """
+        for spec in executors:
+            if spec.label in self.executors:
+                raise ConfigurationError(f"Executors must have unique labels (label={spec.label!r})")
+            self.kernel.add_executor(spec.build(Context(run_dir=Path(self.run_dir))))
+            self.executors[spec.label] = spec
+
+    # -- life -----------------------------------------------------------------------------------
+
+    def wait_for_current_tasks(self) -> None:
+        """Wait until all tasks submitted before this call have ended, well or badly."""
+        self.kernel.wait()
+
+    def cleanup(self) -> None:
+        """End the kernel: what has not started fails, what runs gets ten seconds. Idempotent.
+
+        It does not wait for tasks; `wait_for_current_tasks` does.
+        """
+        self._end(cancel=False)
+
+    def _end(self, *, cancel: bool) -> None:
+        self.cleanup_called = True
+        _forget(self)
+        try:
+            self.kernel.close(cancel=cancel)
+        finally:
+            _live.discard(self)
+            _log.info("run %s ended; %s", self.run_dir, describe_counts(self.task_state_counts))
+            self._detach_logs()
+
+    def __enter__(self) -> DataFlowKernel:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        mode = self.kernel.settings.exit_mode
+        if mode == "skip":
+            return
+        if mode == "wait" and kind is None:
+            try:
+                self.wait_for_current_tasks()
+            except KeyboardInterrupt:
+                self._end(cancel=True)
+                raise
+        self._end(cancel=kind is not None and issubclass(kind, KeyboardInterrupt))
+
+    # -- looking --------------------------------------------------------------------------------
+
+    @property
+    def tasks(self) -> dict[int, dict[str, object]]:
+        """Tasks that have not ended, by number, as the records that existing programs know."""
+        return {task.id: self.kernel.record_of(task) for task in list(self.kernel.core.tasks.values())}
+
+    @property
+    def task_count(self) -> int:
+        """Tasks submitted so far."""
+        return sum(self.task_state_counts.values())
+
+    @property
+    def task_state_counts(self) -> dict[States, int]:
+        """Tasks by state, those that have ended included."""
+        return dict(self.kernel.core.counts)
+
+    def log_task_states(self) -> None:
+        """Write the number of tasks by state to the log."""
+        _log.info("%s", describe_counts(self.task_state_counts))
+
+    def default_std_autopath(self, taskrecord: Mapping[str, object], kw: str) -> str:
+        """The file that AUTO_LOGNAME stands for when `Config(std_autopath=None)`."""
+        task_id = cast(int, taskrecord["id"])
+        label = cast("Mapping[str, object]", taskrecord["kwargs"]).get("label")
+        suffix = f"_{label}" if label is not None else ""
+        name = f"task_{task_id:04}_{taskrecord['func_name']}{suffix}.{kw}"
+        return os.path.join(self.run_dir, "task_logs", f"{task_id // 10000:04}", name)
+
+    def __repr__(self) -> str:
+        state = "closed" if self.kernel.is_closed else describe_counts(self.task_state_counts)
+        return f"<DataFlowKernel {self.run_dir}; {state}>"
+
+
+def _executor_specs(settings: KernelSettings) -> tuple[ExecutorSpec, ...]:
+    if os.environ.get(INLINE_VARIABLE, "") not in ("", "0"):
+        labels = [spec.label for spec in settings.executors] or ["inline"]
+        return tuple(InlineExecutor(label) for label in labels)
+    if not settings.uses_default_executors:
+        if not settings.executors:
+            raise ConfigurationError(
+                "Config(executors=[]): there is nothing to run tasks on; name an executor"
+            )
+        return settings.executors
+    if current_defaults().load_without_config == "threads":
+        return (ThreadPoolExecutor(),)
+    return (ThreadPoolExecutor(max_threads=_usable_cores()),)
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1  # pragma: no cover - macOS
+
+
+def _build(
+    specs: Sequence[ExecutorSpec], settings: KernelSettings, run_dir: Path
+) -> dict[ExecutorLabel, Executor]:
+    context = Context(run_dir=run_dir)
+    if all(isinstance(spec, InlineExecutor) for spec in specs):
+        # Join bodies too: the whole program runs in the threads that call apps.
+        inline = RunningInline(ExecutorLabel(specs[0].label))
+        return {**{ExecutorLabel(spec.label): inline for spec in specs}, INTERNAL_LABEL: inline}
+    running = {ExecutorLabel(spec.label): spec.build(context) for spec in specs}
+    size = settings.internal_tasks_max_threads
+    running[INTERNAL_LABEL] = RunningThreads(INTERNAL_LABEL, size, "fanflow-internal", runs_tasks=False)
+    return running
+
+
+# -- the loaded kernel ---------------------------------------------------------------------------
+
+_lock = threading.RLock()
+_loaded: DataFlowKernel | None = None
+_live: weakref.WeakSet[DataFlowKernel] = weakref.WeakSet()
+
+
+def load(config: Config | None = None) -> DataFlowKernel:
+    """Start a kernel and make it the default of this process.
+
+    Args:
+        config: What to run. None: the file that `FANFLOW_CONFIG` names, else the profile that
+            `FANFLOW_PROFILE` names, else the default: one worker per core of this machine.
+
+    Raises:
+        ConfigurationError: One is loaded already, or the configuration cannot be used.
+    """
+    global _loaded
+    with _lock:
+        if _loaded is not None:
+            raise ConfigurationError(
+                f"Config has already been loaded: {_loaded!r} is active; "
+                f"call its cleanup(), or fanflow.clear(), before you load another"
+            )
+        _loaded = DataFlowKernel(config if config is not None else _found_config())
+        return _loaded
+
+
+def _found_config() -> Config:
+    from fanflow.config.sources import find_config
+
+    found = find_config()
+    _log.info("configuration: %s", found.source)
+    return found.config
+
+
+def dfk() -> DataFlowKernel:
+    """The loaded kernel.
+
+    Raises:
+        NoDataFlowKernelError: None is loaded.
+    """
+    if _loaded is None:
+        raise NoDataFlowKernelError("Must first load config")
+    return _loaded
+
+
+def clear() -> None:
+    """Forget the loaded kernel, without ending it."""
+    global _loaded
+    with _lock:
+        _loaded = None
+
+
+def wait_for_current_tasks() -> None:
+    """Wait until all tasks of the loaded kernel have ended.
+
+    Raises:
+        NoDataFlowKernelError: None is loaded.
+    """
+    dfk().wait_for_current_tasks()
+
+
+class DataFlowKernelLoader:
+    """The loaded kernel under the names that existing programs use."""
+
+    load = staticmethod(load)
+    dfk = staticmethod(dfk)
+    clear = staticmethod(clear)
+    wait_for_current_tasks = staticmethod(wait_for_current_tasks)
+
+
+def kernel_for_call(app_name: str) -> Kernel:
+    """The kernel for a call of an app that names none; starts the embedded default if none is loaded.
+
+    Raises:
+        NoDataFlowKernelError: None is loaded, and the defaults in force start none.
+    """
+    loaded = _loaded
+    if loaded is not None:
+        return loaded.kernel
+    if not current_defaults().embedded_default:
+        raise NoDataFlowKernelError("Must first load config")
+    with _lock:
+        if _loaded is None:
+            load().is_embedded = True
+            _log.info("app %r was called with nothing loaded: the embedded default was started", app_name)
+        return dfk().kernel
+
+
+def _forget(ended: DataFlowKernel) -> None:
+    global _loaded
+    with _lock:
+        if _loaded is ended:
+            _loaded = None
+
+
+# -- the end of the script -----------------------------------------------------------------------
+
+
+def _at_exit() -> None:
+    interrupted = getattr(sys, "last_type", None)
+    failed = interrupted is not None and not hasattr(sys, "ps1")
+    for kernel in list(_live):
+        try:
+            if not failed and not kernel.kernel.is_closed:
+                _wait_at_exit(kernel)
+            kernel._end(cancel=failed and issubclass(cast(type, interrupted), KeyboardInterrupt))
+        except KeyboardInterrupt:
+            if kernel.kernel.is_closed:
+                return  # the second one leaves
+            print("fanflow: cancelling; Ctrl-C again leaves at once", file=sys.stderr)
+            try:
+                kernel._end(cancel=True)
+            except KeyboardInterrupt:
+                return
+
+
+def _wait_at_exit(kernel: DataFlowKernel) -> None:
+    settings = kernel.kernel.settings
+    waits = settings.waits_at_exit if kernel.is_embedded else settings.exit_mode == "wait"
+    if not waits:
+        return
+    began = time.monotonic()
+    if kernel.kernel.wait(_SAY_AFTER_S):
+        return
+    left = len(kernel.kernel.core.tasks)
+    print(f"fanflow: the script has ended; waiting for {left} tasks (Ctrl-C cancels them)", file=sys.stderr)
+    kernel.kernel.wait()
+    _log.info("waited %.1f s for tasks at the end of the script", time.monotonic() - began)
+
+
+def _register_at_exit() -> None:
+    # Before the interpreter joins threads, and before the standard pools close (their hooks are
+    # registered by their imports, and hooks run in reverse order): tasks may still need both.
+    import concurrent.futures.process
+    import concurrent.futures.thread  # noqa: F401
+
+    register = getattr(threading, "_register_atexit", None)
+    if register is None:  # pragma: no cover - a Python without this hook
+        import atexit
+
+        register = atexit.register
+    register(_at_exit)
+
+
+_register_at_exit()

@@ -1,0 +1,66 @@
+"""The future of a file that a task makes."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+
+from fanflow.model.files import File
+from fanflow.runtime.futures import outcome_of
+
+
+class DataFuture(Future[File]):
+    """A file that will be there when its task has ended; its result is the `File`.
+
+    Pass it on where a file is expected: the task that takes it waits for the one that makes it.
+
+    Args:
+        fut: What it follows; usually an `AppFuture`.
+        file_obj: The file.
+        tid: Number of the task that makes it.
+    """
+
+    def __init__(self, fut: Future[object], file_obj: File, tid: int) -> None:
+        super().__init__()
+        self.parent = fut
+        """The future it follows."""
+        self.file_obj = file_obj
+        self._tid = tid
+        fut.add_done_callback(self._on_parent_done)
+
+    def _on_parent_done(self, parent: Future[object]) -> None:
+        _, error = outcome_of(parent)
+        if error is None:
+            self.set_result(self.file_obj)
+        else:
+            self.set_exception(error)
+
+    @property
+    def tid(self) -> int:
+        """Number of the task that makes the file."""
+        return self._tid
+
+    @property
+    def filepath(self) -> str:
+        """Where the file is, or will be, on this machine."""
+        return self.file_obj.filepath
+
+    @property
+    def filename(self) -> str:
+        """The same as `filepath`, for existing programs."""
+        return self.filepath
+
+    def cancel(self) -> bool:
+        """Not possible for one file of a task.
+
+        Raises:
+            NotImplementedError: Always; cancel the task's own future.
+        """
+        raise NotImplementedError("Cancel not implemented for a DataFuture; cancel its parent future")
+
+    def cancelled(self) -> bool:
+        """Always False: if its task is cancelled it raises `CancelledError`."""
+        return False
+
+    def __repr__(self) -> str:
+        state = "done" if self.done() else "not done"
+        return f"<DataFuture from task {self._tid} of {self.file_obj!r}, {state}>"

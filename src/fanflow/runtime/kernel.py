@@ -1,0 +1,457 @@
+"""The kernel: one thread that owns every task of one `load()`."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import cast
+
+from fanflow.codec.worker_flag import current_worker
+from fanflow.core.arguments import (
+    gather_call,
+    gather_deep,
+    gather_shallow,
+    needs_walk,
+    unwrap_deep,
+    unwrap_shallow,
+)
+from fanflow.core.events import CallRequested, Closing, CoreEvent, WaitRequested
+from fanflow.core.task import AppSpec, CallOptions, Task
+from fanflow.core.task_core import CoreSettings, TaskCore
+from fanflow.errors import InternalConsistencyError, NoDataFlowKernelError, WaitInCallbackError
+from fanflow.ids import INTERNAL_LABEL, ExecutorLabel, TaskId
+from fanflow.model.states import States
+from fanflow.runtime.context import JOINING_KERNEL
+from fanflow.runtime.explain import Explanation, explain_task
+from fanflow.runtime.futures import AppFuture
+from fanflow.runtime.gate import Gate
+from fanflow.runtime.lifting import LIFTED, lift_now
+from fanflow.runtime.loop import KernelLoop
+from fanflow.runtime.perform import Performer
+from fanflow.runtime.records import task_record
+from fanflow.runtime.settings import KernelSettings
+from fanflow.runtime.summary import Summary
+from fanflow.runtime.waiting import WorkerWaits
+from fanflow.spi.executor import Executor
+from fanflow.spi.placement import least_loaded
+
+_log = logging.getLogger("fanflow")
+
+_MOST_PER_TURN = 2_000
+"""Events handled in one go: enough to spread the cost of a turn, few enough to keep it under 20 ms."""
+
+_CLOSE_EXECUTORS_S = 10.0
+_CLOSE_THREAD_S = 10.0
+
+_kernels: weakref.WeakSet[Kernel] = weakref.WeakSet()
+
+
+class Kernel:
+    """Tasks, their thread and their executors.
+
+    Every method may be called from any thread, but `close` and waiting not from the kernel thread.
+
+    Args:
+        settings: Frozen options.
+        executors: Running halves by label, the internal pool included; not started.
+        run_dir: This run's directory.
+        run_id: Unique name of this run.
+    """
+
+    def __init__(
+        self,
+        settings: KernelSettings,
+        executors: Mapping[ExecutorLabel, Executor],
+        run_dir: Path,
+        run_id: str,
+    ) -> None:
+        self.settings = settings
+        self.executors = dict(executors)
+        self.run_dir = run_dir
+        self.run_id = run_id
+        self.gate = Gate(settings.max_pending) if settings.max_pending is not None else None
+        self.labels = tuple(label for label in self.executors if label != INTERNAL_LABEL)
+        core_settings = CoreSettings(
+            labels=self.labels,
+            placement=least_loaded,
+            retries=settings.retries,
+            prices_failures=settings.retry_handler is not None,
+            rerun_lost=settings.rerun_lost,
+            crash_limit=settings.crash_limit,
+        )
+        self.core = TaskCore(core_settings, self._task_of)
+        self._ids = itertools.count()
+        self._submitted = 0
+        plug_in = settings.dependency_resolver
+        deep = settings.deep_dependencies
+        self._gather = plug_in.traverse_to_gather if plug_in else gather_deep if deep else gather_shallow
+        self._performer = Performer(self, self.executors, plug_in, unwrap_deep if deep else unwrap_shallow)
+        self._inbox: deque[CoreEvent] = deque()
+        self._asleep = False
+        self.loop = KernelLoop()
+        self.waits = WorkerWaits(self)
+        self._summary = Summary(self.core, self.loop)
+        self._drivers = [drive for one in self.executors.values() if (drive := getattr(one, "drive", None))]
+        self._refuses: str | None = None
+        """Why no task is taken any more; None while tasks are taken."""
+        self._ended = False
+        self._crashed = False
+        self._close_lock = threading.Lock()
+        self._rest_lock = threading.RLock()
+        self._thread = threading.Thread(target=self._run, name="fanflow-kernel", daemon=True)
+        self._thread_id: int | None = None
+        self._pid = os.getpid()
+        _kernels.add(self)
+
+    # -- life -----------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the executors and the thread.
+
+        Raises:
+            Exception: An executor could not start; those that had are closed again.
+        """
+        started: list[Executor] = []
+        try:
+            for executor in self.executors.values():
+                executor.start(self.post_all, self.loop)
+                started.append(executor)
+        except BaseException:
+            for executor in started:
+                executor.close(drain=False, deadline=1.0)
+            self.loop.close()
+            raise
+        self._thread.start()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether tasks are refused."""
+        return self._refuses is not None
+
+    def in_kernel_thread(self) -> bool:
+        """Whether the caller runs in the thread that resolves futures."""
+        return threading.get_ident() == self._thread_id
+
+    def close(self, *, cancel: bool = False) -> None:
+        """End the kernel: what has not started never will, what runs gets some seconds. Idempotent.
+
+        Args:
+            cancel: End open futures as cancelled instead of failed.
+
+        Raises:
+            WaitInCallbackError: Called by a done-callback.
+        """
+        if self.in_kernel_thread():
+            raise WaitInCallbackError("the kernel to be cleaned up")
+        with self._close_lock:
+            if self._ended:
+                return
+            if os.getpid() != self._pid:
+                self._ended = True
+                return
+            self._refuses = "has been cleaned up"
+            if self.gate is not None:
+                self.gate.close()
+            if cancel:
+                self._cancel_all()
+            self.post(Closing(final=False))
+            self._close_executors()
+            self.post(Closing(final=True))
+            self._ended = True
+            self.loop.wake()
+            self._thread.join(_CLOSE_THREAD_S)
+            if self._thread.is_alive():
+                _log.error(
+                    "the kernel thread did not end within %.0f s; a done-callback blocks it", _CLOSE_THREAD_S
+                )
+            else:
+                self._handle_rest()
+                self.loop.close()
+
+    def _close_executors(self) -> None:
+        ends_at = time.monotonic() + _CLOSE_EXECUTORS_S
+        threads = [
+            threading.Thread(target=self._close_one, args=(one, ends_at), name="fanflow-closing", daemon=True)
+            for one in self.executors.values()
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(max(0.0, ends_at + 1.0 - time.monotonic()))
+
+    def _close_one(self, executor: Executor, ends_at: float) -> None:
+        try:
+            executor.close(drain=False, deadline=max(0.0, ends_at - time.monotonic()))
+        except Exception:
+            _log.exception("executor %r failed while it was closed", executor.label)
+
+    def _cancel_all(self) -> None:
+        for task in list(self.core.tasks.values()):
+            cast("AppFuture[object]", task.future).cancel()
+
+    # -- submission -----------------------------------------------------------------------------
+
+    def submit(
+        self,
+        app: AppSpec,
+        args: tuple[object, ...],
+        kwargs: dict[str, object] | None = None,
+        options: CallOptions | None = None,
+        before: Callable[[Task], None] | None = None,
+    ) -> AppFuture[object]:
+        """Make one call of an app a task.
+
+        Args:
+            app: The app.
+            args: Positional arguments; futures among them are dependencies.
+            kwargs: Keyword arguments; taken over, not copied.
+            options: What the call asks for beyond that.
+            before: Called with the task, which has a number and a future, before it is handed over.
+
+        Raises:
+            NoDataFlowKernelError: The kernel has been cleaned up, or belongs to a parent process.
+        """
+        if self._refuses is not None:
+            raise NoDataFlowKernelError(self._refusal(app.name))
+        task = Task(TaskId(next(self._ids)), app, args, kwargs)
+        future: AppFuture[object] = AppFuture(task, self)
+        task.future = future
+        task.options = options
+        if before is not None:
+            before(task)
+        if (args or kwargs) and needs_walk(args, kwargs):
+            self._find_dependencies(task)
+        if self.gate is not None:
+            self.gate.enter(may_wait=self._caller_may_wait())
+        self._inbox.append(task)
+        if self._asleep:
+            self._asleep = False
+            self.loop.wake()
+        if self._ended:
+            self._handle_rest()
+        for drive in self._drivers:
+            drive(future)
+        return future
+
+    def add_executor(self, executor: Executor) -> None:
+        """Let tasks run on one more executor.
+
+        Raises:
+            NoDataFlowKernelError: The kernel has been cleaned up.
+        """
+        if self._refuses is not None:
+            raise NoDataFlowKernelError(
+                f"executor {executor.label!r} cannot be added: the kernel {self._refuses}"
+            )
+        added = threading.Event()
+        failures: list[Exception] = []
+
+        def add() -> None:
+            try:
+                executor.start(self.post_all, self.loop)
+            except Exception as error:  # noqa: BLE001 - it is raised in the caller
+                failures.append(error)
+            else:
+                self.executors[executor.label] = executor
+                self._performer.executors[executor.label] = executor
+                self.labels = self.core.labels = (*self.labels, executor.label)
+            added.set()
+
+        self.post(CallRequested(add))
+        added.wait()
+        if failures:
+            raise failures[0]
+
+    def submit_failed(self, app: AppSpec, error: Exception) -> AppFuture[object]:
+        """A call that went wrong, for programs that expect its error in the future."""
+
+        def fail() -> None:
+            raise error
+
+        failing = AppSpec(app.name, fail, executors=(INTERNAL_LABEL,))
+        return self.submit(failing, ())
+
+    def _find_dependencies(self, task: Task) -> None:
+        found = gather_call(task.args, task.kwargs, self._gather)
+        if not found:
+            return
+        task.resolve = True
+        needs: list[Task] = []
+        foreign: list[Future[object]] = []
+        for future in found:
+            own = self._task_of(future)
+            if own is None:
+                foreign.append(future)
+            else:
+                needs.append(own)
+        task.needs = needs or None
+        task.foreign = foreign or None
+
+    def _task_of(self, future: Future[object]) -> Task | None:
+        if type(future) is AppFuture and future.kernel is self:
+            return future.task
+        return None
+
+    def _refusal(self, app_name: str) -> str:
+        return (
+            f"Cannot submit to a DFK that has been cleaned up: the kernel of app {app_name!r} {self._refuses}"
+        )
+
+    def _caller_may_wait(self) -> bool:
+        if self.in_kernel_thread() or JOINING_KERNEL.get() is not None or current_worker() is not None:
+            return False
+        import asyncio
+
+        return asyncio._get_running_loop() is None
+
+    def lift(
+        self, operation: Callable[..., object], future: AppFuture[object], key: object
+    ) -> AppFuture[object]:
+        """`future[key]` or `future.key` as a task of its own, in the internal pool."""
+        if self._refuses is not None and future.done():
+            return lift_now(operation, future, key, self)
+        return self.submit(LIFTED[operation], (future, key))
+
+    # -- events ---------------------------------------------------------------------------------
+
+    def post(self, event: CoreEvent) -> None:
+        """Tell the rules something. Any thread, signal handlers included."""
+        self._inbox.append(event)
+        if self._asleep:
+            self._asleep = False
+            self.loop.wake()
+        if self._ended:
+            self._handle_rest()
+
+    def post_all(self, events: Sequence[CoreEvent]) -> None:
+        """Tell the rules several things; what executors report through."""
+        self._inbox.extend(events)
+        if self._asleep:
+            self._asleep = False
+            self.loop.wake()
+        if self._ended:
+            self._handle_rest()
+
+    def _run(self) -> None:
+        self._thread_id = threading.get_ident()
+        inbox, loop = self._inbox, self.loop
+        try:
+            while not (self._ended and not inbox):
+                # Whoever appends looks at `_asleep` afterwards, so either they see it or this sees
+                # what they appended.
+                self._asleep = True
+                loop.turn(may_wait=not inbox and not self._ended)
+                self._asleep = False
+                if inbox:
+                    self._handle(min(len(inbox), _MOST_PER_TURN))
+        except BaseException as error:
+            self._crash(error)
+
+    def _handle(self, number: int) -> None:
+        take = self._inbox.popleft
+        batch = [take() for _ in range(number)]
+        if len(self.labels) > 1:
+            for label in self.labels:
+                self.core.capacities[label] = self.executors[label].capacity
+        effects = self.core.handle(batch, self.loop.now())
+        del batch  # what it refers to may end here, and with it the results it holds
+        self._performer.perform(effects)
+        self._summary.note()
+
+    def _handle_rest(self) -> None:
+        """After the thread has ended, whoever posts handles what is left, so that nothing waits for ever."""
+        if self._thread.is_alive() and not self.in_kernel_thread():
+            return
+        with self._rest_lock:
+            while self._inbox and not self._crashed:
+                self._performer.perform(self.core.handle([self._inbox.popleft()], self.loop.now()))
+
+    def _crash(self, error: BaseException) -> None:
+        """The rules or their performer failed: a bug. Every open future ends with it."""
+        _log.critical("the kernel thread failed; every open task fails", exc_info=error)
+        self._refuses = f"failed: {type(error).__name__}: {error}"
+        self._crashed = self._ended = True
+        told = InternalConsistencyError(
+            f"the kernel thread failed with {type(error).__name__}: {error}; please report it with the log"
+        )
+        told.__cause__ = error
+        for task in list(self.core.tasks.values()):
+            task.state, task.error = States.failed, told
+            cast("AppFuture[object]", task.future).settle(None, told)
+        if self.gate is not None:
+            self.gate.close()
+        raise error
+
+    # -- waiting and looking ----------------------------------------------------------------------
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until all tasks submitted before this call have ended.
+
+        Args:
+            timeout: Seconds at most; None for no limit.
+
+        Returns:
+            Whether they have.
+
+        Raises:
+            WaitInCallbackError: Called by a done-callback.
+        """
+        if self.in_kernel_thread():
+            raise WaitInCallbackError("all current tasks")
+        if self._ended:
+            return True
+        done = threading.Event()
+        self.post(WaitRequested(done.set))
+        return done.wait(timeout)
+
+    def before_wait(self, future: AppFuture[object], timeout: float | None) -> None:
+        """Called by a future whose caller is about to wait; may wait itself."""
+        if os.getpid() != self._pid:
+            raise NoDataFlowKernelError(
+                f"task {future.task.id} belongs to the process {self._pid} that forked this one; "
+                f"wait for it there, or fork before load()"
+            )
+        worker = current_worker()
+        if worker is not None:
+            self.waits.wait(worker, future, timeout)
+
+    @property
+    def foreign_waits(self) -> int:
+        """Futures from outside that tasks wait for now."""
+        return len(self._performer.foreign)
+
+    def can_kill(self, task: Task) -> bool:
+        """Whether cancelling would end the attempt that is running."""
+        if task.label is None:
+            return False
+        executor = self.executors[task.label]
+        return executor.kills or (task.app.runs_command and executor.stops_commands)
+
+    def record_of(self, task: Task) -> dict[str, object]:
+        """The task as the dictionary that existing programs know."""
+        return task_record(task, self)
+
+    def explain(self, future: AppFuture[object]) -> Explanation:
+        """What the task waits for, or why it failed."""
+        outstanding = self.core.outstanding
+        loads = {
+            label: (outstanding.get(label, 0), executor.capacity)
+            for label, executor in self.executors.items()
+        }
+        return explain_task(future.task, loads, future.running(), self.loop.now())
+
+
+def _after_fork_in_child() -> None:
+    for kernel in list(_kernels):
+        kernel._refuses = "belongs to the process that forked this one; load() again here"
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,120 @@
+"""The kernel thread's loop: descriptors, timers and a wake-up, in one poll."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import os
+import select
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+_LONGEST_POLL_MS = 3_600_000
+"""A poll ends at least once an hour; longer values overflow some systems' int."""
+
+
+class LoopTimer:
+    """A call at a point in time; made by `KernelLoop.call_at`."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        self.function: Callable[[], None] | None = function
+
+    def cancel(self) -> None:
+        """Forget the call. Twice is no error."""
+        self.function = None
+
+
+class _WakeUp:
+    """A descriptor that any thread can make readable: an eventfd, or a pipe where there is none."""
+
+    __slots__ = ("_read", "_write")
+
+    def __init__(self) -> None:
+        if hasattr(os, "eventfd"):
+            self._read = self._write = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        else:  # pragma: no cover - macOS
+            self._read, self._write = os.pipe()
+            os.set_blocking(self._read, False)
+            os.set_blocking(self._write, False)
+
+    def fileno(self) -> int:
+        return self._read
+
+    def set(self) -> None:
+        with suppress(BlockingIOError):
+            os.write(self._write, b"\1\0\0\0\0\0\0\0")
+
+    def clear(self) -> None:
+        with suppress(BlockingIOError):
+            os.read(self._read, 4096)
+
+    def close(self) -> None:
+        for fd in {self._read, self._write}:
+            os.close(fd)
+
+
+class KernelLoop:
+    """Waits for whichever comes first: a wake-up, a readable descriptor, a timer.
+
+    All methods but `wake` are for the kernel thread only.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self.now = now
+        self._wake_up = _WakeUp()
+        self._poll = select.poll()
+        self._poll.register(self._wake_up.fileno(), select.POLLIN)
+        self._ready: dict[int, Callable[[], None]] = {}
+        self._timers: list[tuple[float, int, LoopTimer]] = []
+        self._order = itertools.count()
+
+    def wake(self) -> None:
+        """Make the poll return. Any thread."""
+        self._wake_up.set()
+
+    def watch(self, fd: int, on_ready: Callable[[], None]) -> None:
+        """Call `on_ready` whenever the descriptor is readable, or has failed."""
+        self._ready[fd] = on_ready
+        self._poll.register(fd, select.POLLIN)
+
+    def unwatch(self, fd: int) -> None:
+        """Stop watching."""
+        if self._ready.pop(fd, None) is not None:
+            self._poll.unregister(fd)
+
+    def call_at(self, when: float, function: Callable[[], None]) -> LoopTimer:
+        """Call once when `now()` has reached `when` (seconds)."""
+        timer = LoopTimer(function)
+        heapq.heappush(self._timers, (when, next(self._order), timer))
+        return timer
+
+    def turn(self, *, may_wait: bool) -> None:
+        """Wait for something, unless there is work already, and call what it asks for."""
+        for fd, _ in self._poll.poll(self._patience_ms() if may_wait else 0):
+            if fd == self._wake_up.fileno():
+                self._wake_up.clear()
+            elif fd in self._ready:
+                self._ready[fd]()
+        self._run_timers()
+
+    def _patience_ms(self) -> int | None:
+        while self._timers and self._timers[0][2].function is None:
+            heapq.heappop(self._timers)
+        if not self._timers:
+            return None
+        milliseconds = (self._timers[0][0] - self.now()) * 1000
+        return max(0, min(_LONGEST_POLL_MS, int(milliseconds) + 1))
+
+    def _run_timers(self) -> None:
+        while self._timers and self._timers[0][0] <= self.now():
+            _, _, timer = heapq.heappop(self._timers)
+            function, timer.function = timer.function, None
+            if function is not None:
+                function()
+
+    def close(self) -> None:
+        """Give the descriptors back. The loop turns no more."""
+        self._wake_up.close()

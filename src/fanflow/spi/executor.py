@@ -1,0 +1,121 @@
+"""The seam between the kernel and whatever runs attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from fanflow.ids import AttemptId, ExecutorLabel
+from fanflow.model.attempts import AttemptEvent, ExecutorFailed, Launch
+
+
+class EventSink(Protocol):
+    """Takes what executors report. Any thread may call it; it never blocks and never raises."""
+
+    def __call__(self, events: Sequence[AttemptEvent | ExecutorFailed], /) -> None: ...
+
+
+class Timer(Protocol):
+    """A call that is to happen later."""
+
+    def cancel(self) -> None:
+        """Forget the call, if it has not happened. Kernel thread only."""
+        ...
+
+
+class Loop(Protocol):
+    """The kernel thread's loop. Every method but `wake` is for the kernel thread only."""
+
+    def watch(self, fd: int, on_ready: Callable[[], None]) -> None:
+        """Call `on_ready` in the kernel thread whenever the descriptor is readable."""
+        ...
+
+    def unwatch(self, fd: int) -> None:
+        """Stop watching; a descriptor that is not watched is no error."""
+        ...
+
+    def call_at(self, when: float, function: Callable[[], None]) -> Timer:
+        """Call once, in the kernel thread, when `now()` has reached `when` (seconds)."""
+        ...
+
+    def now(self) -> float:
+        """The loop's monotonic time, in seconds."""
+        ...
+
+    def wake(self) -> None:
+        """Make the loop turn. Any thread."""
+        ...
+
+
+class Executor(Protocol):
+    """Runs attempts somewhere. Called by the kernel thread only; nothing but `close` may block."""
+
+    @property
+    def label(self) -> ExecutorLabel:
+        """Its name in the configuration."""
+        ...
+
+    @property
+    def kills(self) -> bool:
+        """Whether `cancel` ends an attempt that is running."""
+        ...
+
+    @property
+    def stops_commands(self) -> bool:
+        """Whether `cancel` ends a bash app's command that is running. True where `kills` is."""
+        ...
+
+    @property
+    def capacity(self) -> int:
+        """Attempts it can run at one time now; placement compares load by it. At least 1."""
+        ...
+
+    def start(self, events: EventSink, loop: Loop) -> None:
+        """Begin work; every outcome is reported through `events`, in batches, from any thread."""
+        ...
+
+    def submit(self, batch: Sequence[Launch]) -> None:
+        """Take ownership of these attempts. Never raises for one of them: reports `Raised`."""
+        ...
+
+    def cancel(self, attempts: Sequence[AttemptId]) -> None:
+        """Stop these if possible. An attempt that finishes first wins; an unknown id is no error."""
+        ...
+
+    def close(self, *, drain: bool, deadline: float) -> None:
+        """End. Idempotent; called from a thread that may block, until `deadline` (seconds) at most.
+
+        Args:
+            drain: Finish what was taken. Otherwise what has not started is dropped.
+            deadline: Seconds this may take. What still runs afterwards is left behind as daemon
+                threads or killed processes.
+
+        Afterwards every attempt taken has had exactly one outcome: what was dropped or left
+        behind is reported as `Lost`.
+        """
+        ...
+
+
+class BuildContext(Protocol):
+    """What the composition root gives an executor's specification when a kernel is loaded."""
+
+    @property
+    def run_dir(self) -> Path:
+        """The run directory, absolute."""
+        ...
+
+
+@runtime_checkable
+class ExecutorSpec(Protocol):
+    """The public, settable half of an executor: data until `load`, which builds the running half."""
+
+    label: str
+
+    def build(self, context: BuildContext) -> Executor:
+        """Make a running half; called once per load, so that a config can be used twice.
+
+        Raises:
+            ConfigurationError: An option is wrong; the message names it.
+        """
+        ...

@@ -1,0 +1,43 @@
+"""What every test gets: a directory of its own, and proof that it left nothing behind."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from tests.leaks import Left, wait_until
+
+SETTLE_SECONDS = 2.0
+
+settings.register_profile("fanflow", derandomize=True, deadline=None, database=None)
+settings.load_profile("fanflow")
+
+
+@pytest.fixture(autouse=True)
+def leaves_nothing_behind() -> Iterator[None]:
+    """Fails a test that leaves a thread, a process or a descriptor behind."""
+    before = Left.now()
+
+    yield
+
+    wait_until(lambda: not Left.now().since(before), SETTLE_SECONDS)
+    leaked = Left.now().since(before)
+    if leaked:
+        pytest.fail("this test left behind: " + "; ".join(leaked), pytrace=False)
+
+
+@pytest.fixture(autouse=True)
+def own_directory(
+    leaves_nothing_behind: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> Path:
+    """Each test runs in a directory of its own, untouched by the settings of whoever runs the tests."""
+    monkeypatch.chdir(tmp_path)
+    if request.node.get_closest_marker("live") is None:  # those find their servers in the environment
+        for name in [name for name in os.environ if name.startswith("FANFLOW_")]:
+            monkeypatch.delenv(name)
+    return tmp_path

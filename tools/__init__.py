@@ -1,0 +1,1 @@
+"""Checks and set-up that the Makefile runs."""
