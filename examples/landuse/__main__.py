@@ -105,7 +105,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the example.
 
     Returns:
-        Exit status: 0; 1 if a task failed or land and sea were not told apart well enough; 2 for bad input.
+        Exit status: 0; 1 if a task failed or land and sea were not told apart well enough; 2 for bad input;
+        130 after Ctrl-C.
     """
     options = parse(arguments)
     console, complaints = Console(), Console(stderr=True, style="bold red")
@@ -122,9 +123,11 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         found = run(plan, console, threads=options.workers)
     except report.StageError as error:
-        reason = error.__cause__
-        complaints.print(f"FAILED: {error}: {type(reason).__name__}: {reason}", markup=False, soft_wrap=True)
+        complaints.print(f"FAILED: {error}", markup=False, soft_wrap=True)
         return 1
+    except KeyboardInterrupt:
+        complaints.print("interrupted", markup=False)
+        return 130
     report.print_summary(found, console)
     summary = plan.out / "summary.json"
     summary.write_text(json.dumps(dataclasses.asdict(found), indent=1) + "\n")

@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -42,7 +42,7 @@ class Plan:
 class Flow:
     """The futures of one run."""
 
-    stages: dict[str, list[Future[object]]] = field(default_factory=dict)
+    stages: dict[str, list[Future[object]]]
     """Every task, by stage, in the order of the dataflow."""
     found: Future[Analysis]
     """The numbers."""
@@ -67,8 +67,8 @@ def cut(picture: File, tile: Tile, outputs: Sequence[File] = ()) -> None:
 def landuse(
     piece: File,
     outputs: Sequence[File] = (),
-    stdout: tuple[str, str] = ("/dev/null", "w"),
-    stderr: tuple[str, str] = ("/dev/null", "w"),
+    stdout: tuple[str, str] | None = None,
+    stderr: tuple[str, str] | None = None,
 ) -> str:
     command = [sys.executable, classify.__file__, piece.filepath, "--out", outputs[0].filepath]
     return shlex.join([*command, "--margin", str(classify.MARGIN)])

@@ -33,8 +33,11 @@ SHORT: dict[LandUse, str] = {
 class StageError(Exception):
     """A task failed; the cause is the task's own exception."""
 
-    def __init__(self, stage: str, number: int) -> None:
-        super().__init__(f"task {number + 1} of stage {stage} failed")
+    def __init__(self, stage: str, number: int, reason: Exception) -> None:
+        notes = "".join(f"\n{note}" for note in getattr(reason, "__notes__", ()))
+        super().__init__(
+            f"task {number + 1} of stage {stage} failed: {type(reason).__name__}: {reason}{notes}"
+        )
 
 
 def follow(stages: Stages, console: Console) -> None:
@@ -53,7 +56,7 @@ def follow(stages: Stages, console: Console) -> None:
             try:
                 future.result()
             except Exception as error:
-                raise StageError(stage, number) from error
+                raise StageError(stage, number, error) from error
             advance(stage)
 
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from typing import ClassVar, cast
 
 _MOST_LINKS = 20
 """Links of a failure path that a message shows before it elides the middle."""
@@ -303,7 +303,7 @@ def _rebuild_propagated(
     )
     notes = state.get("__notes__")
     if isinstance(notes, list):
-        for note in notes:
+        for note in cast("list[str]", notes):
             error.add_note(note)
     return error
 
@@ -350,7 +350,7 @@ class ExecutorError(FanflowError):
         return f"Executor {label} failed due to: {self.reason}"
 
 
-class BadStateException(ExecutorError):
+class BadStateException(ExecutorError):  # noqa: N818 - contract name
     """An executor stopped working; all its tasks end with this."""
 
     def __init__(self, executor: object, exception: BaseException) -> None:
@@ -369,7 +369,7 @@ class UnsupportedFeatureError(ExecutorError):
         )
 
 
-class InvalidResourceSpecification(ExecutorError):
+class InvalidResourceSpecification(ExecutorError):  # noqa: N818 - contract name
     """A call asked for resources in a way that its executor does not take."""
 
     def __init__(self, invalid_keys: Iterable[str], message: str = "") -> None:

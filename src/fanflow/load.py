@@ -11,6 +11,7 @@ import uuid
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import cast
@@ -24,6 +25,7 @@ from fanflow.executors.threads import RunningThreads, ThreadPoolExecutor
 from fanflow.ids import INTERNAL_LABEL, ExecutorLabel
 from fanflow.logs import start_run_log
 from fanflow.model.states import States
+from fanflow.runtime.executor_life import add_executor
 from fanflow.runtime.futures import AppFuture
 from fanflow.runtime.kernel import Kernel
 from fanflow.runtime.run_dirs import make_run_dir
@@ -136,7 +138,7 @@ class DataFlowKernel:
         for spec in executors:
             if spec.label in self.executors:
                 raise ConfigurationError(f"Executors must have unique labels (label={spec.label!r})")
-            self.kernel.add_executor(spec.build(Context(run_dir=Path(self.run_dir))))
+            add_executor(self.kernel, spec.build(Context(run_dir=Path(self.run_dir))))
             self.executors[spec.label] = spec
 
     # -- life -----------------------------------------------------------------------------------
@@ -150,9 +152,10 @@ class DataFlowKernel:
 
         It does not wait for tasks; `wait_for_current_tasks` does.
         """
-        self._end(cancel=False)
+        self.end(cancel=False)
 
-    def _end(self, *, cancel: bool) -> None:
+    def end(self, *, cancel: bool) -> None:
+        """`cleanup`, with the choice of ending open futures as cancelled."""
         self.cleanup_called = True
         _forget(self)
         try:
@@ -175,9 +178,9 @@ class DataFlowKernel:
             try:
                 self.wait_for_current_tasks()
             except KeyboardInterrupt:
-                self._end(cancel=True)
+                self.end(cancel=True)
                 raise
-        self._end(cancel=kind is not None and issubclass(kind, KeyboardInterrupt))
+        self.end(cancel=kind is not None and issubclass(kind, KeyboardInterrupt))
 
     # -- looking --------------------------------------------------------------------------------
 
@@ -355,13 +358,13 @@ def _at_exit() -> None:
         try:
             if not failed and not kernel.kernel.is_closed:
                 _wait_at_exit(kernel)
-            kernel._end(cancel=failed and issubclass(cast(type, interrupted), KeyboardInterrupt))
+            kernel.end(cancel=failed and issubclass(cast(type, interrupted), KeyboardInterrupt))
         except KeyboardInterrupt:
             if kernel.kernel.is_closed:
                 return  # the second one leaves
             print("fanflow: cancelling; Ctrl-C again leaves at once", file=sys.stderr)
             try:
-                kernel._end(cancel=True)
+                kernel.end(cancel=True)
             except KeyboardInterrupt:
                 return
 
@@ -383,9 +386,8 @@ def _wait_at_exit(kernel: DataFlowKernel) -> None:
 def _register_at_exit() -> None:
     # Before the interpreter joins threads, and before the standard pools close (their hooks are
     # registered by their imports, and hooks run in reverse order): tasks may still need both.
-    import concurrent.futures.process
-    import concurrent.futures.thread  # noqa: F401
-
+    for pool in ("process", "thread"):
+        import_module(f"concurrent.futures.{pool}")
     register = getattr(threading, "_register_atexit", None)
     if register is None:  # pragma: no cover - a Python without this hook
         import atexit

@@ -146,6 +146,14 @@ class MixesUpValues(PlainExecutor):
         return outcome
 
 
+class KeepsWhatItRan(PlainExecutor):
+    last: Launch | None = None
+
+    def run(self, launch: Launch) -> Outcome:
+        self.last = launch
+        return super().run(launch)
+
+
 class UsesTheLoopFromAnotherThread(PlainExecutor):
     def end(self, outcome: Outcome) -> bool:
         self.loop.call_at(self.loop.now(), lambda: None)

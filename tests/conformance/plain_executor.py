@@ -37,8 +37,8 @@ class PlainExecutor:
 
     def add_worker(self) -> None:
         thread = threading.Thread(target=self.work, name="plain-worker", daemon=True)
+        thread.start()  # first, since close() joins what is in the set
         self.threads.add(thread)
-        thread.start()
 
     def submit(self, batch: Sequence[Launch]) -> None:
         for launch in batch:
@@ -90,16 +90,22 @@ class PlainExecutor:
             thread.join(max(end - time.monotonic(), 0.0))
 
     def work(self) -> None:
-        while (launch := self.take()) is not None:
-            if not launch.latch.claim():
-                self.end(Lost(launch.attempt, CancelledError()))
-                continue
-            timer = self.set_timer(launch)
-            outcome = self.run(launch)
-            timer.cancel()
-            if not self.end(outcome):
-                break  # it timed out, and another worker took the place
+        while self.work_once():
+            pass
         self.threads.discard(threading.current_thread())
+
+    def work_once(self) -> bool:
+        """Run one attempt. Nothing of it is held while the thread waits for the next."""
+        launch = self.take()
+        if launch is None:
+            return False
+        if not launch.latch.claim():
+            self.end(Lost(launch.attempt, CancelledError()))
+            return True
+        timer = self.set_timer(launch)
+        outcome = self.run(launch)
+        timer.cancel()
+        return self.end(outcome)  # False: it timed out, and another worker took the place
 
     def take(self) -> Launch | None:
         with self.changed:

@@ -13,7 +13,7 @@ class Suite(ExecutorConformance):
     """The suite with little patience, called by hand."""
 
     in_process = True
-    patience_s = 0.4
+    patience_s = 0.3
     slack_s = 0.3
 
     def __init__(self, spec: PlainSpec) -> None:
@@ -82,6 +82,7 @@ CAUGHT: list[tuple[type[PlainExecutor], Rule]] = [
     (defects.WrapsExceptions, Suite.test_an_exception_comes_back_as_its_own_type_with_the_remote_traceback),
     (defects.LosesTracebacks, Suite.test_an_exception_comes_back_as_its_own_type_with_the_remote_traceback),
     (defects.MixesUpValues, Suite.test_every_attempt_of_a_large_batch_has_one_outcome),
+    (defects.KeepsWhatItRan, Suite.test_nothing_of_an_attempt_is_kept_after_its_outcome),
     (defects.UsesTheLoopFromAnotherThread, Suite.test_a_value_comes_back),
     (defects.IgnoresClose, Suite.test_close_that_drains_finishes_everything),
     (defects.IgnoresClose, Suite.test_attempts_that_come_after_close_are_refused_without_an_exception),

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import fanflow
 from examples.landuse.classify import LandUse, classify
 from examples.landuse.drawing import COLOURS
 from examples.landuse.imagery import (
@@ -26,6 +27,9 @@ from examples.landuse.imagery import (
     read_mask,
     split,
 )
+from examples.landuse.pipeline import landuse as landuse_app
+from fanflow import Config, File, ThreadPoolExecutor
+from fanflow.errors import BashExitFailure
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ("--scale", "0.1", "--workers", "2")
@@ -208,6 +212,19 @@ def test_the_classifier_is_a_command_of_its_own(tmp_path: Path) -> None:
     assert missing.returncode == 2
     assert "cannot read the picture absent.png" in missing.stderr
     assert not (tmp_path / "none.npy").exists()
+
+
+def test_a_tile_that_cannot_be_read_fails_with_the_words_of_the_classifier(tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("not a picture")
+    executor = ThreadPoolExecutor(max_threads=1)
+
+    with fanflow.load(Config(executors=[executor], run_dir=str(tmp_path / "runinfo"))):
+        future = landuse_app(File(tmp_path / "text.png"), outputs=[File(tmp_path / "classes.npy")])
+        failure = future.exception(timeout=30)
+
+    assert isinstance(failure, BashExitFailure)
+    assert failure.exitcode == 2
+    assert "cannot read the picture" in str(failure.stderr_tail)
 
 
 def test_the_mask_is_read_from_south_to_north_and_shores_are_marked(tmp_path: Path) -> None:

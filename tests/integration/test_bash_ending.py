@@ -76,7 +76,7 @@ def waiting() -> Iterator[Callable[..., Waiting]]:
 
 def test_the_walltime_ends_a_command(system: str) -> None:
     with pytest.raises(AppTimeout, match=r"^App app exceeded walltime: 0.6 seconds$"):
-        run("echo $$ > pids; exec sleep 1000", walltime=WALLTIME)
+        run("echo $$ > pids; exec sleep 100", walltime=WALLTIME)
 
     assert is_gone(*pids())
 
@@ -90,9 +90,9 @@ def test_the_walltime_ends_a_whole_tree_that_ignores_sigterm(system: str) -> Non
     tree = """
         trap '' TERM
         echo $$ >> pids
-        for n in 1 2 3; do (echo $BASHPID >> pids; while :; do sleep 1000; done) & done
-        (sleep 1000 & echo $! >> pids)
-        while :; do sleep 1000; done
+        for n in 1 2 3; do (echo $BASHPID >> pids; while :; do sleep 100; done) & done
+        (sleep 100 & echo $! >> pids)
+        while :; do sleep 100; done
     """
     began = time.monotonic()
 
@@ -107,7 +107,7 @@ def test_the_walltime_ends_a_whole_tree_that_ignores_sigterm(system: str) -> Non
 
 def test_the_walltime_ends_what_has_left_the_session(system: str) -> None:
     escape = """
-        setsid bash -c 'trap "" TERM; echo $$ >> pids; sleep 1000 & echo $! >> pids; wait; sleep 1000' &
+        setsid bash -c 'trap "" TERM; echo $$ >> pids; sleep 100 & echo $! >> pids; wait; sleep 100' &
         wait
     """
 
@@ -119,7 +119,7 @@ def test_the_walltime_ends_what_has_left_the_session(system: str) -> None:
 
 
 def test_a_background_process_is_ended_after_its_parent_has_gone(waiting: Callable[..., Waiting]) -> None:
-    call = waiting("(sleep 1000 & echo $! > pids); echo $$ > ready; exec sleep 1000")
+    call = waiting("(sleep 100 & echo $! > pids); echo $$ > ready; exec sleep 100")
 
     assert stop_thread(call.thread)
 
@@ -129,13 +129,13 @@ def test_a_background_process_is_ended_after_its_parent_has_gone(waiting: Callab
 
 def test_a_suspended_command_is_ended() -> None:
     with pytest.raises(AppTimeout):
-        run("echo $$ > pids; kill -STOP $$; sleep 1000", walltime=WALLTIME)
+        run("echo $$ > pids; kill -STOP $$; sleep 100", walltime=WALLTIME)
 
     assert is_gone(*pids())
 
 
 def test_a_command_may_clean_up_within_its_grace(capfd: pytest.CaptureFixture[str]) -> None:
-    polite = "trap 'head -c 200000 /dev/zero >&2; echo cleaned > mark; exit' TERM; sleep 1000 & wait"
+    polite = "trap 'head -c 200000 /dev/zero >&2; echo cleaned > mark; exit' TERM; sleep 100 & wait"
 
     with pytest.raises(AppTimeout):
         run(polite, grace=30.0, walltime=WALLTIME)
@@ -146,9 +146,9 @@ def test_a_command_may_clean_up_within_its_grace(capfd: pytest.CaptureFixture[st
 
 def test_the_timeout_shows_the_end_of_stderr() -> None:
     with pytest.raises(AppTimeout) as redirected:
-        run("echo stuck >&2; sleep 1000", walltime=WALLTIME, stderr="log")
+        run("echo stuck >&2; sleep 100", walltime=WALLTIME, stderr="log")
     with pytest.raises(AppTimeout) as passed_on:
-        run("echo stuck >&2; sleep 1000", walltime=WALLTIME)
+        run("echo stuck >&2; sleep 100", walltime=WALLTIME)
 
     assert redirected.value.__notes__ == ["standard error ended with:\nstuck", "standard error is in log"]
     assert passed_on.value.__notes__ == ["standard error ended with:\nstuck"]
@@ -162,7 +162,7 @@ def test_the_walltime_holds_while_standard_error_takes_nothing() -> None:
     began = time.monotonic()
     try:
         with pytest.raises(AppTimeout):
-            run("head -c 400000 /dev/zero >&2; sleep 1000", walltime=WALLTIME)
+            run("head -c 400000 /dev/zero >&2; sleep 100", walltime=WALLTIME)
         took = time.monotonic() - began
         received = 0
         while received < 131_072:  # what two pipes hold: one had been read, and nothing of it is lost
@@ -179,7 +179,7 @@ def test_the_walltime_holds_while_standard_error_takes_nothing() -> None:
 
 
 def test_another_thread_stops_a_command(system: str, waiting: Callable[..., Waiting]) -> None:
-    call = waiting("echo $$ > ready; exec sleep 1000")
+    call = waiting("echo $$ > ready; exec sleep 100")
 
     assert stop_thread(call.thread)
 
@@ -190,7 +190,7 @@ def test_another_thread_stops_a_command(system: str, waiting: Callable[..., Wait
 
 
 def test_stopping_twice_is_stopping_once(waiting: Callable[..., Waiting]) -> None:
-    call = waiting("trap '' TERM; echo $$ > ready; while :; do sleep 1000; done", grace=1.0)
+    call = waiting("trap '' TERM; echo $$ > ready; while :; do sleep 100; done", grace=1.0)
 
     told = [stop_thread(call.thread) for _ in range(3)]
 
@@ -200,7 +200,7 @@ def test_stopping_twice_is_stopping_once(waiting: Callable[..., Waiting]) -> Non
 
 
 def test_only_the_stopped_thread_ends_its_command(waiting: Callable[..., Waiting]) -> None:
-    call = waiting("echo $$ > ready; exec sleep 1000")
+    call = waiting("echo $$ > ready; exec sleep 100")
     os.mkfifo("gate")
     with ThreadPoolExecutor(1) as pool:
         other = pool.submit(run, "read -r line < gate")
@@ -222,7 +222,7 @@ def test_a_thread_that_is_not_waiting_any_more_is_not_stopped(waiting: Callable[
 def test_an_injected_exception_ends_the_command_and_is_what_the_caller_gets(
     waiting: Callable[..., Waiting],
 ) -> None:
-    call = waiting("(trap '' TERM; echo $BASHPID > pids; sleep 1000) & echo $$ > ready; exec sleep 1000")
+    call = waiting("(trap '' TERM; echo $BASHPID > pids; sleep 100) & echo $$ > ready; exec sleep 100")
 
     call.inject(AppTimeout)
     stop_thread(call.thread)
@@ -234,7 +234,7 @@ def test_an_injected_exception_ends_the_command_and_is_what_the_caller_gets(
 
 def test_ctrl_c_ends_the_command() -> None:
     with pytest.raises(KeyboardInterrupt):
-        run("echo $$ > pids; kill -INT $PPID; exec sleep 1000")
+        run("echo $$ > pids; kill -INT $PPID; exec sleep 100")
 
     assert is_gone(*pids())
 
@@ -243,9 +243,9 @@ def test_a_second_ctrl_c_does_not_wait_for_the_grace() -> None:
     stubborn = """
         echo $$ > pids
         trap 'kill -INT $PPID' TERM
-        sleep 1000 &
+        sleep 100 &
         kill -INT $PPID
-        wait; trap '' TERM; while :; do sleep 1000; done
+        wait; trap '' TERM; while :; do sleep 100; done
     """
     began = time.monotonic()
 

@@ -129,14 +129,14 @@ def test_notes_of_the_user_come_before_the_remote_traceback() -> None:
 
 
 def test_a_stand_in_keeps_type_name_message_notes_and_traceback() -> None:
-    original = next(case for case in CASES if case.name == "reduce returns another type").make()
+    original = next(case for case in CASES if case.name == "class cannot be sent").make()
     original.add_note("a note")
 
     error = sent(original)
 
     assert isinstance(error, RemoteError)
-    assert error.type_name.endswith("ImpostorError")
-    assert error.message == "impostor"
+    assert error.type_name.endswith("RootedError")
+    assert error.message == "rooted"
     assert "in raised" in error.traceback_text
     assert "a note" in error.__notes__
 

@@ -91,7 +91,7 @@ class App(Generic[P, R]):
         )
 
     @overload
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> AppFuture[R]: ...
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> AppFuture[R]: ...
     @overload  # any argument may be a future, and there are the special keywords; ParamSpec cannot say so
     def __call__(self, /, *args: object, **kwargs: object) -> AppFuture[R]: ...
 
@@ -159,7 +159,7 @@ class App(Generic[P, R]):
         return (_remake, (type(self), self.func, self.executors, self.cache, self.ignore_for_cache))
 
     def __repr__(self) -> str:
-        return f"<{self.kind} {self.__module__}.{self.__qualname__}>"
+        return f"<{self.kind} {self.__module__}.{self.__name__}>"
 
 
 class PythonApp(App[P, R]):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
@@ -66,8 +65,8 @@ class CallPlan:
         files: list[File] = []
         for item in cast("Sequence[object]", value):
             if not isinstance(item, File):
-                hint = f"File({item!r})" if isinstance(item, str | os.PathLike) else "File(path)"
-                raise self._wrong("outputs", item, f"Files only; write {hint}")
+                shown = repr(item) if isinstance(item, str) else "path"
+                raise self._wrong("outputs", item, f"Files only; write File({shown})")
             _check_local(item)
             files.append(item.cleancopy())
         return files

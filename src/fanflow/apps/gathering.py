@@ -31,14 +31,14 @@ def map(function: App[..., R] | Callable[..., R], *iterables: Iterable[object]) 
         One future per call, in order. For more items than fit in memory give a generator of calls to
         `as_completed` with a `limit`.
     """
-    app: App[..., R] = function if isinstance(function, App) else PythonApp(function)
+    app = cast("App[..., R]", function) if isinstance(function, App) else PythonApp[..., R](function)
     return [app(*items) for items in zip(*iterables, strict=False)]
 
 
 def wait(
     futures: Iterable[Future[R]], timeout: float | None = None, return_when: str = ALL_COMPLETED
-) -> concurrent.futures._base.DoneAndNotDoneFutures[R]:
-    """As `concurrent.futures.wait`: the futures that are done, and those that are not.
+) -> tuple[set[Future[R]], set[Future[R]]]:
+    """As `concurrent.futures.wait`: a named tuple of the futures that are `done`, and those `not_done`.
 
     Args:
         futures: Any number, of any kernels.
@@ -107,7 +107,9 @@ class _Gathering(Generic[R]):
         values = [value for value, _ in outcomes]
         failures = {place: error for place, (_, error) in enumerate(outcomes) if error is not None}
         with suppress(concurrent.futures.InvalidStateError):  # cancelled by its owner
-            self.whole.set_result(Partial(values, failures) if self._partial else values)
+            self.whole.set_result(
+                Partial(cast("list[R | None]", values), failures) if self._partial else values
+            )
 
 
 @overload
@@ -132,7 +134,7 @@ def gather(*futures: Future[R] | Iterable[Future[R]], return_partial: bool = Fal
     listed: list[Future[R]] = []
     for item in futures:
         if isinstance(item, Future):
-            listed.append(cast("Future[R]", item))
+            listed.append(item)
         else:
             listed.extend(item)
     return _Gathering(listed, partial=return_partial).whole

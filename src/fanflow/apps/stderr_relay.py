@@ -28,13 +28,12 @@ class StderrRelay:
         tail_bytes: How much of the end is kept.
     """
 
-    __slots__ = ("_deaf", "_keep", "_pending", "_poller", "_read", "tail", "writer")
+    __slots__ = ("_keep", "_pending", "_poller", "_read", "tail", "writer")
 
     def __init__(self, poller: select.poll, tail_bytes: int) -> None:
         self._poller = poller
         self._keep = tail_bytes
         self._pending = b""  # not empty: standard error is waited for instead of the command
-        self._deaf = False  # standard error is closed or broken: only the tail is kept
         self.tail = b""
         self._read, self.writer = os.pipe()
         os.set_blocking(self._read, False)
@@ -88,7 +87,7 @@ class StderrRelay:
         except BlockingIOError:
             return None
         self.tail = (self.tail + data)[-self._keep :]
-        self._pending = b"" if self._deaf else data
+        self._pending = data
         return data
 
     def _give(self) -> None:
@@ -96,8 +95,8 @@ class StderrRelay:
             self._pending = self._pending[os.write(STANDARD_ERROR, self._pending[:_SAFE_WRITE]) :]
         except BlockingIOError:
             return
-        except OSError:
-            self._pending, self._deaf = b"", True
+        except OSError:  # closed or broken: only the tail is kept
+            self._pending = b""
 
     def _flush(self) -> bool:
         """Passes on what was read. False if standard error is stuck."""

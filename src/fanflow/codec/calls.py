@@ -47,6 +47,14 @@ _MOST_CALLEES = 256
 _MOST_CACHED_BYTES = 1_000_000
 
 
+def _forget() -> None:
+    _heads.clear()
+    _callees.clear()
+
+
+os.register_at_fork(after_in_child=_forget)  # a child must see that calls come from another process
+
+
 def pack_call(launch: Launch) -> bytes:
     """The call as bytes for `run_packed`, in any process that can import the same modules.
 

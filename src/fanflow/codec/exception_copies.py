@@ -57,7 +57,7 @@ def copy_bytes(error: BaseException) -> tuple[bytes | None, list[str]]:
     Returns:
         The bytes, or None when no way works; and the names of attributes that had to be left out.
     """
-    is_long = any(isinstance(arg, str) and len(arg) > MOST_TEXT for arg in error.args)
+    is_long = any(isinstance(arg, str) and len(arg) > MOST_TEXT for arg in _args_of(error))
     if not is_long:
         for form in (_by_itself, _without_constructor):
             data = _tried(error, form, check=_is_same)
@@ -80,11 +80,11 @@ def _tried(
 
 
 def _is_same(error: BaseException, copy: BaseException) -> bool:
-    if not _reads_same(error, copy) or len(copy.args) != len(error.args):
+    if not _reads_same(error, copy) or len(_args_of(copy)) != len(_args_of(error)):
         return False
     if not vars(error).keys() <= vars(copy).keys():
         return False
-    return all(hasattr(copy, name) for name, _ in _slots(error))
+    return all(getattr(copy, name) == value for name, value in _slots(error))
 
 
 def _reads_same(error: BaseException, copy: BaseException) -> bool:
@@ -192,6 +192,11 @@ def _taken_apart(error: BaseException) -> tuple[type[BaseException], tuple[Any, 
     state: dict[str, Any] = dict(rest[0]) if rest and rest[0] else {}
     state.update(_slots(error))
     return cls, args, state
+
+
+def _args_of(error: BaseException) -> tuple[Any, ...]:
+    args: tuple[Any, ...] = object.__getattribute__(error, "args")  # past a class's own idea of it
+    return args
 
 
 def _native(cls: type[BaseException]) -> Any:

@@ -67,7 +67,11 @@ def as_task_error(error: BaseException) -> BaseException:
     """`TaskExitedError` in place of what would end the process of whoever asks for the result."""
     if not isinstance(error, SystemExit | KeyboardInterrupt | GeneratorExit):
         return error
-    exited = TaskExitedError(f"{type(error).__name__}({text_of(error)})")
+    try:
+        shown = cut(repr(error))
+    except Exception:  # noqa: BLE001 - a subclass's own code
+        shown = _name_of(type(error))
+    exited = TaskExitedError(shown)
     exited.__cause__ = error.__cause__
     return exited.with_traceback(error.__traceback__)
 
@@ -117,9 +121,9 @@ def _notes_of(error: BaseException) -> list[str]:
 
 
 def _name_of(cls: type) -> str:
-    if cls.__module__ in {"builtins", "__main__"}:
-        return cls.__qualname__
-    return f"{cls.__module__}.{cls.__qualname__}"
+    # Not as `cls.__module__`: a metaclass can forbid even that.
+    module, name = type.__getattribute__(cls, "__module__"), type.__getattribute__(cls, "__qualname__")
+    return str(name) if module in {"builtins", "__main__"} else f"{module}.{name}"
 
 
 def _text_of_chain(links: list[_Link]) -> str:
@@ -148,7 +152,7 @@ def _rebuild(link: _Link, text: str) -> BaseException:
         notes.append(f"remote traceback:\n{text}")
     if notes:
         _set(error, "__notes__", notes)
-    return error.with_traceback(rebuild(link.frames))
+    return BaseException.with_traceback(error, rebuild(link.frames))
 
 
 def _loaded(pickled: bytes | None) -> tuple[BaseException | None, str]:

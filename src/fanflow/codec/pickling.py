@@ -92,7 +92,7 @@ def find_unpicklable(obj: Any, root: str = "args[0]") -> tuple[str, str]:
 
 def reason_of(error: BaseException) -> str:
     """Type and text of an exception, short, even when asking for its text raises."""
-    name = type(error).__name__
+    name = str(type.__getattribute__(type(error), "__name__"))  # a metaclass can forbid the plain way
     try:
         text = " ".join(str(error).split())
     except Exception:  # noqa: BLE001 - the exception's own code
@@ -131,7 +131,7 @@ class _Search:
         if error is None:
             return root, ""
         for _ in range(_MOST_DEPTH):
-            if isinstance(error, RecursionError):
+            if isinstance(error, RecursionError) or isinstance(error.__cause__, RecursionError):
                 return root, "it is nested more deeply than the recursion limit allows"
             self._above.add(id(obj))
             try:

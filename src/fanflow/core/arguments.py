@@ -23,12 +23,12 @@ Futures = list["Future[object]"]
 
 def gather_shallow(argument: object) -> Futures:
     """The argument itself, if it is a future."""
-    return [argument] if isinstance(argument, Future) else []
+    return [cast("Future[object]", argument)] if isinstance(argument, Future) else []
 
 
 def unwrap_shallow(argument: object) -> object:
     """The result, if the argument is a future; else the argument."""
-    return _result(argument) if isinstance(argument, Future) else argument
+    return _result(cast("Future[object]", argument)) if isinstance(argument, Future) else argument
 
 
 def gather_deep(argument: object) -> Futures:
@@ -42,7 +42,8 @@ def gather_deep(argument: object) -> Futures:
         if kind in LEAVES:
             continue
         if isinstance(item, Future):
-            found.setdefault(id(item), item)
+            future = cast("Future[object]", item)
+            found.setdefault(id(future), future)
         elif (parts := _parts(item, kind)) is not None and id(item) not in seen:
             seen.add(id(item))
             stack.extend(reversed(parts))
@@ -70,7 +71,7 @@ def unwrap_deep(argument: object) -> object:
         DataFlowException: A future inside is not done: it was put there after the call.
     """
     if isinstance(argument, Future):
-        return _result(argument)
+        return _result(cast("Future[object]", argument))
     if not gather_deep(argument):
         return argument
     return _Unwrapping().value(argument)
@@ -87,7 +88,7 @@ class _Unwrapping:
         if kind in LEAVES:
             return item
         if isinstance(item, Future):
-            return _result(item)
+            return _result(cast("Future[object]", item))
         if id(item) in self._copies:
             return self._copies[id(item)]
         if kind is list:
@@ -95,7 +96,8 @@ class _Unwrapping:
         if kind is dict:
             return self._dict(cast("dict[object, object]", item))
         if kind in CONTAINERS:
-            copy = kind(self.value(part) for part in cast("Iterable[object]", item))
+            rebuild = cast("Callable[[list[object]], object]", kind)
+            copy = rebuild([self.value(part) for part in cast("Iterable[object]", item)])
             self._copies[id(item)] = copy
             return copy
         if dataclasses.is_dataclass(item) and not isinstance(item, type):
@@ -187,3 +189,14 @@ def unwrap_call(
         else:
             named[name] = argument if type(argument) in LEAVES else unwrap(argument)
     return plain, named
+
+
+def joinable_futures(value: object) -> list[Future[object]] | None:
+    """The futures that a join app's body returned; None for anything else."""
+    if isinstance(value, Future):
+        return [cast("Future[object]", value)]
+    if isinstance(value, list):
+        items = cast("list[object]", value)
+        if all(isinstance(item, Future) for item in items):
+            return [cast("Future[object]", item) for item in items]
+    return None

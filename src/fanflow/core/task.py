@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Protocol
 
 from fanflow.ids import AttemptId, ExecutorLabel, TaskId
@@ -24,45 +25,25 @@ class TaskFuture(Protocol):
         ...
 
 
+@dataclass(slots=True, eq=False)
 class AppSpec:
-    """What all calls of one app share. Immutable after the decorator has run."""
+    """What all calls of one app share. Not changed once a call has been made."""
 
-    __slots__ = (
-        "cache",
-        "executors",
-        "function",
-        "ignore_for_cache",
-        "joins",
-        "key_function",
-        "name",
-        "runs_command",
-    )
-
-    def __init__(
-        self,
-        name: str,
-        function: Callable[..., object],
-        *,
-        executors: tuple[ExecutorLabel, ...] | None = None,
-        joins: bool = False,
-        runs_command: bool = False,
-        cache: bool = False,
-        ignore_for_cache: Sequence[str] = (),
-        key_function: Callable[..., object] | None = None,
-    ) -> None:
-        self.name = name
-        self.function = function
-        """What the executor calls."""
-        self.executors = executors
-        """Allowed labels; None means any but the internal pool."""
-        self.joins = joins
-        """Whether the function returns futures whose results are the task's result."""
-        self.runs_command = runs_command
-        """Whether it waits for a process, which can be ended from outside even in a thread."""
-        self.cache = cache
-        self.ignore_for_cache = tuple(ignore_for_cache)
-        self.key_function = key_function or function
-        """The user's function, which identifies the app in memo keys."""
+    name: str
+    function: Callable[..., object]
+    """What the executor calls."""
+    executors: tuple[ExecutorLabel, ...] | None = None
+    """Allowed labels; None means any but the internal pool."""
+    joins: bool = False
+    """Whether the function returns futures whose results are the task's result."""
+    runs_command: bool = False
+    """Whether it waits for a process, which can be ended from outside even in a thread."""
+    cache: bool = False
+    """Whether equal calls share one result."""
+    ignore_for_cache: Sequence[str] = ()
+    """Arguments that do not tell calls apart."""
+    key_function: Callable[..., object] | None = None
+    """The user's function, which identifies the app in memo keys; None: `function`."""
 
 
 class CallOptions:
@@ -167,3 +148,10 @@ class Task:
 
     def __repr__(self) -> str:
         return f"<task {self.id} ({self.app.name}) {self.state.name}>"
+
+
+def history_of(task: Task) -> FailureHistory:
+    """The task's failures, begun if this is the first."""
+    if task.history is None:
+        task.history = FailureHistory()
+    return task.history

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass
 from typing import cast
 
+from fanflow.core.arguments import joinable_futures
 from fanflow.core.events import (
     ArgumentsFailed,
     CallRequested,
@@ -18,8 +18,10 @@ from fanflow.core.events import (
     RetryDecided,
     WaitRequested,
 )
-from fanflow.core.task import FailureHistory, Task
+from fanflow.core.settings import CoreSettings
+from fanflow.core.task import Task, history_of
 from fanflow.core.transitions import MOVES, InvalidTransitionError, Signal
+from fanflow.core.waiters import Waiters
 from fanflow.errors import (
     BadStateException,
     DataFlowException,
@@ -30,34 +32,9 @@ from fanflow.errors import (
 from fanflow.ids import AttemptId, ExecutorLabel, TaskId
 from fanflow.model.attempts import ExecutorFailed, Lost, Raised, Returned, Started
 from fanflow.model.states import FINAL_STATES, States
-from fanflow.spi.placement import Load, Placement
+from fanflow.spi.placement import Load
 
 _PENDING, _JOINING = States.pending, States.joining
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CoreSettings:
-    """What the rules depend on; fixed when the kernel is loaded."""
-
-    labels: tuple[ExecutorLabel, ...]
-    """Executors for apps that name none."""
-    placement: Placement
-    """Chooses among several executors."""
-    retries: float = 0
-    """Retry budget of one task."""
-    prices_failures: bool = False
-    """Whether the user's retry handler prices each failure; otherwise each costs 1."""
-    rerun_lost: bool = True
-    """Whether attempts lost with what ran them run again without touching the budget."""
-    crash_limit: int = 3
-    """Lost attempts after which a task is no longer run again for free."""
-
-
-class _Waiter:
-    __slots__ = ("epoch", "on_done", "remaining")
-
-    def __init__(self, epoch: int, remaining: int, on_done: Callable[[], None]) -> None:
-        self.epoch, self.remaining, self.on_done = epoch, remaining, on_done
 
 
 class TaskCore:
@@ -87,8 +64,7 @@ class TaskCore:
         self.failed_executors: dict[ExecutorLabel, BaseException] = {}
         self._task_of = task_of
         self._next_attempt = 1
-        self._epoch = 0
-        self._waiters: list[_Waiter] = []
+        self._waiters = Waiters()
         self._ended: list[Task] = []
         self._releasing = False
         self._closing = False
@@ -129,7 +105,7 @@ class TaskCore:
     def on_task(self, task: Task) -> None:
         self.tasks[task.id] = task
         self.counts[_PENDING] += 1
-        task.epoch = self._epoch
+        task.epoch = self._waiters.epoch
         task.since = self._now
         if task.needs is not None:
             needs, task.needs = task.needs, None
@@ -250,7 +226,7 @@ class TaskCore:
         elif self._closing:
             self._finish(task, Signal.FAIL, None, _closed(task))
         else:
-            history = _history(task)
+            history = history_of(task)
             history.losses += 1
             if self.settings.rerun_lost and history.losses < self.settings.crash_limit:
                 history.failures.append(event.cause)
@@ -262,7 +238,7 @@ class TaskCore:
     def on_arguments_failed(self, event: ArgumentsFailed) -> None:
         task = self._close_attempt(event.attempt)
         if task is not None:
-            _history(task).failures.append(event.error)
+            history_of(task).failures.append(event.error)
             self._finish(task, Signal.FAIL, None, event.error)
 
     def on_executor_failed(self, event: ExecutorFailed) -> None:
@@ -271,7 +247,7 @@ class TaskCore:
     # -- retries --------------------------------------------------------------------------------
 
     def _failed(self, task: Task, error: BaseException) -> None:
-        _history(task).failures.append(error)
+        history_of(task).failures.append(error)
         if self.settings.prices_failures and not self._closing:
             self._move(task, Signal.RETRY)
             self._effects.ask_retry.append(task)
@@ -279,7 +255,7 @@ class TaskCore:
             self._spend(task, 1.0)
 
     def _spend(self, task: Task, cost: float) -> None:
-        history = _history(task)
+        history = history_of(task)
         history.retry_cost += cost
         if history.retry_cost > self.settings.retries:
             self._finish(task, Signal.FAIL, None, history.failures[-1])
@@ -303,23 +279,19 @@ class TaskCore:
     # -- joins ----------------------------------------------------------------------------------
 
     def _join(self, task: Task, value: object) -> None:
-        if isinstance(value, Future):
-            futures: list[Future[object]] = [value]
-        elif isinstance(value, list) and all(isinstance(item, Future) for item in value):
-            futures = list(value)
-            value = futures
-        else:
+        futures = joinable_futures(value)
+        if futures is None:
             wrong = TypeError(
                 f"join_app body must return a Future or list of Futures, got {value!r} of type {type(value)}"
             )
             self._finish(task, Signal.FAIL, None, wrong)
             return
-        if any(future is task.future for future in futures):
+        if any(id(future) == id(task.future) for future in futures):
             own = f"join app {task.app.name!r} (task {task.id}) returned its own future, which can never end"
             self._finish(task, Signal.FAIL, None, DataFlowException(own))
             return
         self._move(task, Signal.JOIN)
-        task.joined = value
+        task.joined = futures if isinstance(value, list) else value
         for future in futures:
             joined = self._task_of(future)
             if joined is None:
@@ -353,7 +325,7 @@ class TaskCore:
         del self.tasks[task.id]
         self._effects.end.append((task, value, error))
         if self._waiters:
-            self._count_down(task)
+            self._effects.notify.extend(self._waiters.count_down(task.epoch))
         if task.dependants is not None:
             self._ended.append(task)
             if not self._releasing:
@@ -391,23 +363,13 @@ class TaskCore:
     # -- waiting and closing --------------------------------------------------------------------
 
     def on_wait_requested(self, event: WaitRequested) -> None:
-        if not self.tasks:
+        if self.tasks:
+            self._waiters.add(len(self.tasks), event.on_done)
+        else:
             self._effects.notify.append(event.on_done)
-            return
-        self._waiters.append(_Waiter(self._epoch, len(self.tasks), event.on_done))
-        self._epoch += 1
 
     def on_call_requested(self, event: CallRequested) -> None:
         self._effects.notify.append(event.function)
-
-    def _count_down(self, task: Task) -> None:
-        for waiter in self._waiters:
-            if task.epoch <= waiter.epoch:
-                waiter.remaining -= 1
-                if waiter.remaining == 0:
-                    self._effects.notify.append(waiter.on_done)
-        if any(waiter.remaining == 0 for waiter in self._waiters):
-            self._waiters = [waiter for waiter in self._waiters if waiter.remaining]
 
     def on_closing(self, event: Closing) -> None:
         self._closing = True
@@ -418,12 +380,6 @@ class TaskCore:
                 if task.attempt is not None:
                     self._close_attempt(task.attempt)
                 self._finish(task, Signal.FAIL, None, _closed(task))
-
-
-def _history(task: Task) -> FailureHistory:
-    if task.history is None:
-        task.history = FailureHistory()
-    return task.history
 
 
 def _closed(task: Task) -> NoDataFlowKernelError:

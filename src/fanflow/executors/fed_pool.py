@@ -308,7 +308,7 @@ class FedPool:
         try:
             return Returned(attempt, launch.function(*launch.args, **launch.kwargs))
         except BaseException as error:  # noqa: BLE001 - the user's function
-            return Raised(attempt, as_task_error(error.with_traceback(shown_traceback(error))))
+            return Raised(attempt, _as_seen_by_its_user(error))
         finally:
             mark_worker_thread(None)
 
@@ -383,3 +383,10 @@ class FedPool:
     def _report(self, events: Sequence[AttemptEvent | ExecutorFailed]) -> None:
         if events and self._events is not None:
             self._events(events)
+
+
+def _as_seen_by_its_user(error: BaseException) -> BaseException:
+    try:
+        return as_task_error(BaseException.with_traceback(error, shown_traceback(error)))
+    except Exception:  # noqa: BLE001 - an exception whose own code interferes; it is still the outcome
+        return error

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import CancelledError
 from contextlib import suppress
+from typing import cast
 
 from fanflow.codec.stoppable import stop_thread
 from fanflow.codec.worker_flag import mark_worker_thread
@@ -67,8 +68,9 @@ class ThreadPoolExecutor:
         Raises:
             ConfigurationError: `max_threads` is not a positive number.
         """
-        if not isinstance(self.max_threads, int) or isinstance(self.max_threads, bool):
-            raise OptionTypeError("ThreadPoolExecutor", "max_threads", self.max_threads, "an int")
+        given = cast(object, self.max_threads)
+        if not isinstance(given, int) or isinstance(given, bool):
+            raise OptionTypeError("ThreadPoolExecutor", "max_threads", given, "an int")
         if self.max_threads < 1:
             raise ConfigurationError(
                 f"ThreadPoolExecutor(label={self.label!r}, max_threads={self.max_threads}): "
@@ -259,6 +261,7 @@ class _Worker(threading.Thread):
 
 
 def attempt_launch(launch: Launch) -> AttemptEvent:
+    """Run one attempt in the calling thread, unless it was cancelled before."""
     if not launch.latch.claim():
         return Lost(launch.attempt, CancelledError(f"{launch!r} was cancelled before it started"))
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import cast
 from urllib.parse import unquote, urlsplit
 
 
@@ -30,9 +31,10 @@ class File:
     def __init__(self, url: str | os.PathLike[str]) -> None:
         if isinstance(url, File):
             raise TypeError(f"File({url!r}): already a File; use it as it is, or File.cleancopy()")
-        text = os.fspath(url)
-        if not isinstance(text, str):
-            raise TypeError(f"File({text!r}): takes a str or os.PathLike[str], not {type(text).__name__}")
+        given = cast(object, os.fspath(url))
+        if not isinstance(given, str):
+            raise TypeError(f"File({given!r}): takes a str or os.PathLike[str], not {type(given).__name__}")
+        text = given
         self.url = text
         if "://" in text or text.startswith(("file:", "zip:")):
             parts = urlsplit(text)

@@ -11,6 +11,7 @@ from fanflow.core.task import Task
 from fanflow.errors import PropagatedException
 from fanflow.ids import ExecutorLabel
 from fanflow.model.states import States
+from fanflow.spi.executor import Executor
 
 _MOST_SHOWN = 5
 
@@ -58,7 +59,10 @@ class Explanation:
 
 
 def explain_task(
-    task: Task, loads: Mapping[ExecutorLabel, tuple[int, int]], is_running: bool, now: float
+    task: Task,
+    outstanding: Mapping[ExecutorLabel, int],
+    executors: Mapping[ExecutorLabel, Executor],
+    now: float,
 ) -> Explanation:
     """What is known of a task now. Any thread: it reads what the kernel thread may be changing."""
     state, error, history = task.state, task.error, task.history
@@ -70,9 +74,9 @@ def explain_task(
         waits = []
     queue = None
     if state is States.launched and task.label is not None:
-        outstanding, capacity = loads.get(task.label, (0, 0))
-        where = "running" if is_running else "queued or running"
-        queue = f"{where}; the executor holds {outstanding} attempts and runs up to {capacity} at a time"
+        where = "running" if task.future.running() else "queued or running"
+        held, places = outstanding.get(task.label, 0), executors[task.label].capacity
+        queue = f"{where}; the executor holds {held} attempts and runs up to {places} at a time"
     return Explanation(
         task=task.id,
         app=task.app.name,

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import operator
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError, Future
-from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING
+from concurrent.futures._base import (
+    CANCELLED_AND_NOTIFIED,
+    FINISHED,
+    PENDING,
+    RUNNING,
+    _Waiter,  # pyright: ignore[reportPrivateUsage]
+)
 from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
@@ -22,6 +29,8 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
+_log = logging.getLogger("fanflow")
+
 _LATCH = threading.RLock()
 """Guards every future that nobody waits for yet. Re-entrant: a signal handler may cancel."""
 
@@ -35,7 +44,7 @@ class _Waiters:
 
     def __init__(self) -> None:
         self.condition = threading.Condition()
-        self.waiters: list[object] = []
+        self.waiters: list[_Waiter] = []
         self.callbacks: list[Callable[[Future[object]], object]] = []
 
 
@@ -72,11 +81,11 @@ class AppFuture(Future[R], Generic[R]):
         return shared
 
     @property
-    def _condition(self) -> threading.Condition:
+    def _condition(self) -> threading.Condition:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]
         return self._share().condition
 
     @property
-    def _waiters(self) -> list[object]:
+    def _waiters(self) -> list[_Waiter]:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]
         return self._share().waiters
 
     @property
@@ -122,8 +131,10 @@ class AppFuture(Future[R], Generic[R]):
 
     def _tell(self, shared: _Waiters) -> None:
         for waiter in shared.waiters:
-            add = "add_exception" if self._exception is not None else "add_result"
-            getattr(waiter, add)(self)
+            if self._exception is not None:
+                waiter.add_exception(self)
+            else:
+                waiter.add_result(self)
         shared.condition.notify_all()
 
     @property
@@ -133,7 +144,11 @@ class AppFuture(Future[R], Generic[R]):
 
     def run_callbacks(self) -> None:
         """Call the done-callbacks; their errors are logged. Kernel thread only."""
-        self._invoke_callbacks()  # type: ignore[attr-defined]  # part of the base class, not of typeshed
+        for callback in self._share().callbacks:
+            try:
+                callback(self._as_object())
+            except Exception:  # noqa: BLE001 - a user's function
+                _log.exception("a done-callback of %r failed", self)
 
     def cancel(self) -> bool:
         """Stop the task if it has not ended; decides at once.
@@ -156,7 +171,7 @@ class AppFuture(Future[R], Generic[R]):
                 return False
             self._state = CANCELLED_AND_NOTIFIED
             for waiter in shared.waiters:
-                waiter.add_cancelled(self)  # type: ignore[attr-defined]  # private to the standard library
+                waiter.add_cancelled(self)
             shared.condition.notify_all()
         self.kernel.post(CancelRequested(self.task))
         return True
@@ -204,7 +219,7 @@ class AppFuture(Future[R], Generic[R]):
             return
         if self.kernel.in_kernel_thread():
             raise WaitInCallbackError(f"task {self.task.id} ({self.task.app.name})")
-        self.kernel.before_wait(self, timeout)
+        self.kernel.before_wait(self._as_object(), timeout)
 
     def __await__(self) -> Generator[object, None, R]:
         yield from until_done(self)
@@ -243,10 +258,10 @@ class AppFuture(Future[R], Generic[R]):
 
     def explain(self) -> Explanation:
         """What it waits for, or why it failed: data with a readable `str`."""
-        return self.kernel.explain(self)
+        return self.kernel.explain(self._as_object())
 
     def __getitem__(self, key: object) -> AppFuture[object]:
-        return self.kernel.lift(operator.getitem, self, key)
+        return self.kernel.lift(operator.getitem, self._as_object(), key)
 
     def __getattr__(self, name: str) -> AppFuture[object]:
         kernel = self.kernel
@@ -256,7 +271,11 @@ class AppFuture(Future[R], Generic[R]):
                 f"for an attribute of the task's result write future.result().{name}, "
                 f"or pass the future to an app"
             )
-        return kernel.lift(getattr, self, name)
+        return kernel.lift(getattr, self._as_object(), name)
+
+    def _as_object(self) -> AppFuture[object]:
+        """Itself, for code that does not care what the result is."""
+        return cast("AppFuture[object]", self)
 
     def __repr__(self) -> str:
         state = "cancelled" if self._state is CANCELLED_AND_NOTIFIED else self.task.state.name

@@ -6,7 +6,6 @@ import itertools
 import logging
 import os
 import threading
-import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -15,21 +14,17 @@ from pathlib import Path
 from typing import cast
 
 from fanflow.codec.worker_flag import current_worker
-from fanflow.core.arguments import (
-    gather_call,
-    gather_deep,
-    gather_shallow,
-    needs_walk,
-    unwrap_deep,
-    unwrap_shallow,
-)
-from fanflow.core.events import CallRequested, Closing, CoreEvent, WaitRequested
+from fanflow.core.arguments import gather_deep, gather_shallow, needs_walk, unwrap_deep, unwrap_shallow
+from fanflow.core.events import Closing, CoreEvent, WaitRequested
+from fanflow.core.settings import CoreSettings
 from fanflow.core.task import AppSpec, CallOptions, Task
-from fanflow.core.task_core import CoreSettings, TaskCore
+from fanflow.core.task_core import TaskCore
 from fanflow.errors import InternalConsistencyError, NoDataFlowKernelError, WaitInCallbackError
 from fanflow.ids import INTERNAL_LABEL, ExecutorLabel, TaskId
 from fanflow.model.states import States
 from fanflow.runtime.context import JOINING_KERNEL
+from fanflow.runtime.dependencies import find_dependencies
+from fanflow.runtime.executor_life import close_executors, start_executors
 from fanflow.runtime.explain import Explanation, explain_task
 from fanflow.runtime.futures import AppFuture
 from fanflow.runtime.gate import Gate
@@ -93,7 +88,7 @@ class Kernel:
         plug_in = settings.dependency_resolver
         deep = settings.deep_dependencies
         self._gather = plug_in.traverse_to_gather if plug_in else gather_deep if deep else gather_shallow
-        self._performer = Performer(self, self.executors, plug_in, unwrap_deep if deep else unwrap_shallow)
+        self.performer = Performer(self, self.executors, plug_in, unwrap_deep if deep else unwrap_shallow)
         self._inbox: deque[CoreEvent] = deque()
         self._asleep = False
         self.loop = KernelLoop()
@@ -119,14 +114,9 @@ class Kernel:
         Raises:
             Exception: An executor could not start; those that had are closed again.
         """
-        started: list[Executor] = []
         try:
-            for executor in self.executors.values():
-                executor.start(self.post_all, self.loop)
-                started.append(executor)
+            start_executors(self.executors.values(), self.post_all, self.loop)
         except BaseException:
-            for executor in started:
-                executor.close(drain=False, deadline=1.0)
             self.loop.close()
             raise
         self._thread.start()
@@ -163,7 +153,7 @@ class Kernel:
             if cancel:
                 self._cancel_all()
             self.post(Closing(final=False))
-            self._close_executors()
+            close_executors(self.executors.values(), _CLOSE_EXECUTORS_S)
             self.post(Closing(final=True))
             self._ended = True
             self.loop.wake()
@@ -175,23 +165,6 @@ class Kernel:
             else:
                 self._handle_rest()
                 self.loop.close()
-
-    def _close_executors(self) -> None:
-        ends_at = time.monotonic() + _CLOSE_EXECUTORS_S
-        threads = [
-            threading.Thread(target=self._close_one, args=(one, ends_at), name="fanflow-closing", daemon=True)
-            for one in self.executors.values()
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(max(0.0, ends_at + 1.0 - time.monotonic()))
-
-    def _close_one(self, executor: Executor, ends_at: float) -> None:
-        try:
-            executor.close(drain=False, deadline=max(0.0, ends_at - time.monotonic()))
-        except Exception:
-            _log.exception("executor %r failed while it was closed", executor.label)
 
     def _cancel_all(self) -> None:
         for task in list(self.core.tasks.values()):
@@ -228,7 +201,7 @@ class Kernel:
         if before is not None:
             before(task)
         if (args or kwargs) and needs_walk(args, kwargs):
-            self._find_dependencies(task)
+            find_dependencies(task, self._gather, self._task_of)
         if self.gate is not None:
             self.gate.enter(may_wait=self._caller_may_wait())
         self._inbox.append(task)
@@ -241,35 +214,6 @@ class Kernel:
             drive(future)
         return future
 
-    def add_executor(self, executor: Executor) -> None:
-        """Let tasks run on one more executor.
-
-        Raises:
-            NoDataFlowKernelError: The kernel has been cleaned up.
-        """
-        if self._refuses is not None:
-            raise NoDataFlowKernelError(
-                f"executor {executor.label!r} cannot be added: the kernel {self._refuses}"
-            )
-        added = threading.Event()
-        failures: list[Exception] = []
-
-        def add() -> None:
-            try:
-                executor.start(self.post_all, self.loop)
-            except Exception as error:  # noqa: BLE001 - it is raised in the caller
-                failures.append(error)
-            else:
-                self.executors[executor.label] = executor
-                self._performer.executors[executor.label] = executor
-                self.labels = self.core.labels = (*self.labels, executor.label)
-            added.set()
-
-        self.post(CallRequested(add))
-        added.wait()
-        if failures:
-            raise failures[0]
-
     def submit_failed(self, app: AppSpec, error: Exception) -> AppFuture[object]:
         """A call that went wrong, for programs that expect its error in the future."""
 
@@ -278,22 +222,6 @@ class Kernel:
 
         failing = AppSpec(app.name, fail, executors=(INTERNAL_LABEL,))
         return self.submit(failing, ())
-
-    def _find_dependencies(self, task: Task) -> None:
-        found = gather_call(task.args, task.kwargs, self._gather)
-        if not found:
-            return
-        task.resolve = True
-        needs: list[Task] = []
-        foreign: list[Future[object]] = []
-        for future in found:
-            own = self._task_of(future)
-            if own is None:
-                foreign.append(future)
-            else:
-                needs.append(own)
-        task.needs = needs or None
-        task.foreign = foreign or None
 
     def _task_of(self, future: Future[object]) -> Task | None:
         if type(future) is AppFuture and future.kernel is self:
@@ -352,7 +280,7 @@ class Kernel:
                 self._asleep = False
                 if inbox:
                     self._handle(min(len(inbox), _MOST_PER_TURN))
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - a bug of ours must not leave futures open
             self._crash(error)
 
     def _handle(self, number: int) -> None:
@@ -363,7 +291,7 @@ class Kernel:
                 self.core.capacities[label] = self.executors[label].capacity
         effects = self.core.handle(batch, self.loop.now())
         del batch  # what it refers to may end here, and with it the results it holds
-        self._performer.perform(effects)
+        self.performer.perform(effects)
         self._summary.note()
 
     def _handle_rest(self) -> None:
@@ -372,7 +300,7 @@ class Kernel:
             return
         with self._rest_lock:
             while self._inbox and not self._crashed:
-                self._performer.perform(self.core.handle([self._inbox.popleft()], self.loop.now()))
+                self.performer.perform(self.core.handle([self._inbox.popleft()], self.loop.now()))
 
     def _crash(self, error: BaseException) -> None:
         """The rules or their performer failed: a bug. Every open future ends with it."""
@@ -426,7 +354,7 @@ class Kernel:
     @property
     def foreign_waits(self) -> int:
         """Futures from outside that tasks wait for now."""
-        return len(self._performer.foreign)
+        return len(self.performer.foreign)
 
     def can_kill(self, task: Task) -> bool:
         """Whether cancelling would end the attempt that is running."""
@@ -441,17 +369,16 @@ class Kernel:
 
     def explain(self, future: AppFuture[object]) -> Explanation:
         """What the task waits for, or why it failed."""
-        outstanding = self.core.outstanding
-        loads = {
-            label: (outstanding.get(label, 0), executor.capacity)
-            for label, executor in self.executors.items()
-        }
-        return explain_task(future.task, loads, future.running(), self.loop.now())
+        return explain_task(future.task, self.core.outstanding, self.executors, self.loop.now())
+
+    def orphan(self) -> None:
+        """This process was forked from the kernel's: it has no thread here. Called in the child."""
+        self._refuses = "belongs to the process that forked this one; load() again here"
 
 
 def _after_fork_in_child() -> None:
     for kernel in list(_kernels):
-        kernel._refuses = "belongs to the process that forked this one; load() again here"
+        kernel.orphan()
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -95,8 +95,9 @@ class Performer:
         for task, value, error in ended:
             future = cast("AppFuture[object]", task.future)
             if task.app.joins and error is None:
-                value = _joined_value(value)
-            future.settle(value, error)
+                future.settle(_joined_value(value), None)
+            else:
+                future.settle(value, error)
             if future.has_callbacks:
                 with_callbacks.append(future)
         if (gate := self._kernel.gate) is not None:
@@ -219,7 +220,7 @@ class Performer:
         self.run_job(price, decide)
 
     def run_job(self, function: Callable[[], object], on_done: JobDone) -> None:
-        """Run something that may block in the internal pool; `on_done` is called back in the kernel thread."""
+        """Run something that may block in the internal pool; the kernel thread calls `on_done` then."""
         attempt = AttemptId(self._next_job)
         self._next_job -= 1
         self._jobs[attempt] = on_done
