@@ -29,11 +29,12 @@ def throughput(settings: Settings) -> list[Measurement]:
             lambda: rate_of(small, 1, run_kept),
             lambda: rate_of(small, 1, lambda count: run_bare(pool, count)),
         )
-        many, kept, dropped = interleave(
-            settings.rounds(3),
+        many, kept, dropped, bare_large = interleave(
+            settings.rounds(5),
             lambda: rate_of(small, times, run_kept),
             lambda: rate_of(large, 1, run_kept),
             lambda: rate_of(large, 1, run_dropped),
+            lambda: rate_of(large, 1, lambda count: run_bare(pool, count)),
         )
     return [
         largest(f"{small:,} tasks", single, "tasks/s", budget=at_least(LEAST_RATE)),
@@ -43,6 +44,7 @@ def throughput(settings: Settings) -> list[Measurement]:
         largest(f"{large:,} tasks, kept, rate", kept, "tasks/s"),
         largest(f"{large:,} tasks, dropped, rate", dropped, "tasks/s"),
         largest(f"bare pool, {small:,} tasks", bare, "tasks/s"),
+        largest(f"bare pool, {large:,} tasks", bare_large, "tasks/s"),
         *parsl(),
     ]
 
