@@ -1,3 +1,4 @@
+import contextlib
 import ctypes
 import os
 import pathlib
@@ -127,10 +128,13 @@ def test_a_background_process_is_ended_after_its_parent_has_gone(waiting: Callab
     assert is_gone(*pids())
 
 
-def test_a_suspended_command_is_ended() -> None:
-    with pytest.raises(AppTimeout):
-        run("echo $$ > pids; kill -STOP $$; sleep 100", walltime=WALLTIME)
+def test_a_suspended_command_is_woken_to_end_by_itself() -> None:
+    began = time.monotonic()
 
+    with pytest.raises(AppTimeout):
+        run("echo $$ > pids; kill -STOP $$; sleep 100", grace=30.0, walltime=WALLTIME)
+
+    assert time.monotonic() - began < 20
     assert is_gone(*pids())
 
 
@@ -154,28 +158,35 @@ def test_the_timeout_shows_the_end_of_stderr() -> None:
     assert passed_on.value.__notes__ == ["standard error ended with:\nstuck"]
 
 
-def test_the_walltime_holds_while_standard_error_takes_nothing() -> None:
+def test_the_walltime_holds_while_standard_error_takes_nothing_and_no_byte_is_lost() -> None:
     kept = os.dup(2)
     reader, writer = os.pipe()
     os.dup2(writer, 2)
     os.close(writer)
+    os.set_blocking(reader, False)
+    received = bytearray()
+
+    def all_received() -> bool:
+        drained = "fanflow-stderr-drain" not in {thread.name for thread in threading.enumerate()}
+        with contextlib.suppress(BlockingIOError):
+            received.extend(os.read(reader, 1_000_000))
+        return drained
+
     began = time.monotonic()
     try:
         with pytest.raises(AppTimeout):
-            run("head -c 400000 /dev/zero >&2; sleep 100", walltime=WALLTIME)
+            run("seq 1 1000000 >&2; sleep 100", walltime=WALLTIME)
         took = time.monotonic() - began
-        received = 0
-        while received < 131_072:  # what two pipes hold: one had been read, and nothing of it is lost
-            received += len(os.read(reader, 65536))
+        wait_until(all_received, 20)
     finally:
-        wait_until(
-            lambda: "fanflow-stderr-drain" not in {thread.name for thread in threading.enumerate()}, 20
-        )
         os.dup2(kept, 2)
         os.close(kept)
         os.close(reader)
 
+    lines = received.split(b"\n")[:-1]
     assert took < WALLTIME + GRACE + PROMISED_LATENESS
+    assert len(received) > 131_072  # two pipes were full, and what lay between them came too
+    assert lines == [b"%d" % number for number in range(1, len(lines) + 1)]
 
 
 def test_another_thread_stops_a_command(system: str, waiting: Callable[..., Waiting]) -> None:
@@ -222,7 +233,7 @@ def test_a_thread_that_is_not_waiting_any_more_is_not_stopped(waiting: Callable[
 def test_an_injected_exception_ends_the_command_and_is_what_the_caller_gets(
     waiting: Callable[..., Waiting],
 ) -> None:
-    call = waiting("(trap '' TERM; echo $BASHPID > pids; sleep 100) & echo $$ > ready; exec sleep 100")
+    call = waiting("(trap '' TERM; echo $BASHPID > pids; echo $$ > ready; sleep 100) & exec sleep 100")
 
     call.inject(AppTimeout)
     stop_thread(call.thread)

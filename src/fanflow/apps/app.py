@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Generic, Literal, ParamSpec, TypeVar, cast, ov
 from fanflow.apps.bash_command import BashCall
 from fanflow.apps.binding import SPECIAL_KEYWORDS, Binder
 from fanflow.apps.calls import CallPlan
-from fanflow.apps.python_call import CoroutineCall, PythonCall
+from fanflow.apps.python_call import CoroutineCall, PythonCall, is_async
 from fanflow.codec.worker_flag import current_worker, in_worker
 from fanflow.core.task import AppSpec
 from fanflow.errors import NestedAppError, OptionTypeError
@@ -28,6 +27,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 Labels = Sequence[str] | Literal["all"]
+
+LOOP_GRACE_S = 0.5
+"""Seconds that an `async def` app has to end by itself, before its executor ends it."""
 
 
 class App(Generic[P, R]):
@@ -54,17 +56,18 @@ class App(Generic[P, R]):
         cache: bool = False,
         ignore_for_cache: Sequence[str] | None = None,
     ) -> None:
-        if not callable(func):
-            raise OptionTypeError(self.kind, "function", func, "a function")
+        if not callable(func) or isinstance(func, App):
+            raise OptionTypeError(self.kind, "function", func, "a plain function")
         functools.update_wrapper(self, func)
-        name: object = getattr(func, "__name__", None) or type(func).__name__
-        self.__name__ = str(name)
+        self.__name__ = name_of(func)
+        self.__qualname__ = str(getattr(func, "__qualname__", self.__name__))
         self.func = func
         self.data_flow_kernel = data_flow_kernel
         self.executors = executors
         self.cache = cache
         self.ignore_for_cache = ignore_for_cache
-        labels = _checked_options(self.kind, executors, cache, ignore_for_cache)
+        labels = checked_labels(self.kind, executors)
+        _check_options(self.kind, data_flow_kernel, cache, ignore_for_cache)
         self._binder = Binder(func, self.__name__)
         self._defaults = {name: value for name, value in self._binder.defaults.items() if value is not None}
         self.kwargs: Mapping[str, object] = self._defaults
@@ -73,9 +76,7 @@ class App(Generic[P, R]):
 
     def _specs(self, labels: tuple[ExecutorLabel, ...] | None) -> tuple[AppSpec, AppSpec]:
         """The app for calls without, and with, special keywords."""
-        function = self.func
-        if inspect.iscoroutinefunction(function):
-            function = CoroutineCall(function)
+        function = CoroutineCall(self.__name__, self.func) if is_async(self.func) else self.func
         dropped = frozenset(name for name in SPECIAL_KEYWORDS if not self._binder.takes(name))
         checked = PythonCall(self.__name__, function, dropped)
         return self._spec(function, labels), self._spec(checked, labels)
@@ -110,7 +111,8 @@ class App(Generic[P, R]):
         try:
             self._binder.check(args, kwargs)
             if self._plain.executors is not None and kernel is not self._known_to:
-                self._check_labels(kernel)
+                check_labels(f"app {self.__name__!r}", self._plain.executors, kernel)
+                self._known_to = kernel
             if not self._defaults and (not kwargs or SPECIAL_KEYWORDS.isdisjoint(kwargs)):
                 return cast("AppFuture[R]", kernel.submit(self._plain, args, kwargs or None))
             return self._submit_special(kernel, args, kwargs)
@@ -126,8 +128,7 @@ class App(Generic[P, R]):
         for name in self._defaults.keys() - kwargs.keys() - self._binder.given(len(args)):
             kwargs[name] = self._defaults[name]
         plan = CallPlan(self.__name__, kernel, kwargs)
-        if self._special.runs_command:
-            plan.options.walltime = None  # the command's own: its processes can be killed
+        plan.options.walltime = self._enforced(plan.options.walltime)
         future = kernel.submit(self._special, args, kwargs, plan.options, plan.finish)
         return cast("AppFuture[R]", future)
 
@@ -141,21 +142,16 @@ class App(Generic[P, R]):
 
         return kernel_for_call(self.__name__)
 
-    def _check_labels(self, kernel: Kernel) -> None:
-        for label in self._plain.executors or ():
-            if label not in kernel.executors:
-                there = ", ".join(repr(str(one)) for one in kernel.labels)
-                raise ValueError(
-                    f"app {self.__name__!r} requested invalid executor {str(label)!r}; "
-                    f"the loaded configuration has {there}"
-                )
-        self._known_to = kernel
+    def _enforced(self, walltime: float | None) -> float | None:
+        """The walltime that the executor has to see to."""
+        if walltime is not None and isinstance(self._plain.function, CoroutineCall):
+            return walltime + LOOP_GRACE_S
+        return walltime
 
     def __reduce__(self) -> tuple[object, ...]:
         # By name if it can be imported, as functions are; the running half never travels.
-        module = sys.modules.get(self.__module__) if self.__module__ != "__main__" else None
-        if module is not None and getattr(module, self.__name__, None) is self:
-            return (_import, (self.__module__, self.__name__))
+        if self.__module__ != "__main__" and _found(self.__module__, self.__qualname__) is self:
+            return (_import, (self.__module__, self.__qualname__))
         return (_remake, (type(self), self.func, self.executors, self.cache, self.ignore_for_cache))
 
     def __repr__(self) -> str:
@@ -172,6 +168,8 @@ class BashApp(App[P, R]):
     kind = "bash_app"
 
     def _specs(self, labels: tuple[ExecutorLabel, ...] | None) -> tuple[AppSpec, AppSpec]:
+        if is_async(self.func):
+            raise OptionTypeError(self.kind, "function", self.func, "a plain function, without async")
         spec = AppSpec(
             self.__name__,
             BashCall(self.__name__, self.func),
@@ -182,6 +180,9 @@ class BashApp(App[P, R]):
             key_function=self.func,
         )
         return spec, spec
+
+    def _enforced(self, walltime: float | None) -> float | None:
+        return None  # the command's own: its processes can be killed
 
 
 class JoinApp(App[P, R]):
@@ -195,8 +196,23 @@ class JoinApp(App[P, R]):
         return plain, special
 
 
-def _import(module: str, name: str) -> object:
-    return getattr(import_module(module), name)
+def name_of(function: Callable[..., object]) -> str:
+    """What a function's tasks are called."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return str(getattr(function, "__name__", type(function).__name__))
+
+
+def _found(module: str, qualname: str) -> object:
+    found: object = sys.modules.get(module)
+    for name in qualname.split("."):
+        found = getattr(found, name, None)
+    return found
+
+
+def _import(module: str, qualname: str) -> object:
+    import_module(module)
+    return _found(module, qualname)
 
 
 def _remake(
@@ -209,20 +225,44 @@ def _remake(
     return cls(func, None, executors, cache, ignore_for_cache)
 
 
-def _checked_options(
-    kind: str, executors: object, cache: object, ignore_for_cache: object
-) -> tuple[ExecutorLabel, ...] | None:
-    """The labels; raises OptionTypeError for a wrong option."""
+def _check_options(kind: str, data_flow_kernel: object, cache: object, ignore_for_cache: object) -> None:
+    if data_flow_kernel is not None:
+        from fanflow.load import DataFlowKernel
+
+        if not isinstance(data_flow_kernel, DataFlowKernel):
+            raise OptionTypeError(kind, "data_flow_kernel", data_flow_kernel, "a DataFlowKernel")
     if not isinstance(cache, bool):
         raise OptionTypeError(kind, "cache", cache, "True or False")
     if ignore_for_cache is not None and not _is_names(ignore_for_cache):
         raise OptionTypeError(kind, "ignore_for_cache", ignore_for_cache, "a list of argument names")
-    if executors == "all":
+
+
+def checked_labels(owner: str, executors: object) -> tuple[ExecutorLabel, ...] | None:
+    """The labels of an option `executors`; None for all.
+
+    Raises:
+        OptionTypeError: It is neither a list of strings nor `all`.
+    """
+    if isinstance(executors, str) and executors == "all":
         return None
     if not _is_names(executors) or not executors:
-        hint = f"; did you mean executors=[{executors!r}]?" if isinstance(executors, str) else ""
-        raise OptionTypeError(kind, "executors", executors, f"a list of labels, or 'all'{hint}")
+        hint = f" (did you mean executors=[{executors!r}]?)" if isinstance(executors, str) else ""
+        raise OptionTypeError(owner, "executors", executors, f"a list of labels, or 'all'{hint}")
     return tuple(ExecutorLabel(label) for label in cast("Sequence[str]", executors))
+
+
+def check_labels(who: str, labels: Sequence[ExecutorLabel], kernel: Kernel) -> None:
+    """Whether a kernel has the executors.
+
+    Raises:
+        ValueError: It has not; the message lists those that it has.
+    """
+    for label in labels:
+        if label not in kernel.executors:
+            there = ", ".join(repr(str(one)) for one in kernel.labels)
+            raise ValueError(
+                f"{who} requested invalid executor {str(label)!r}; the loaded configuration has {there}"
+            )
 
 
 def _is_names(value: object) -> bool:

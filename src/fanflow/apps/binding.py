@@ -27,6 +27,7 @@ class Binder:
     __slots__ = (
         "_any_keyword",
         "_keyword_only",
+        "_keywords",
         "_least",
         "_most",
         "_names",
@@ -55,6 +56,7 @@ class Binder:
         self._names = frozenset(
             one.name for one in parameters if one.kind in (_P.POSITIONAL_OR_KEYWORD, _P.KEYWORD_ONLY)
         )
+        self._keywords = self._names | SPECIAL_KEYWORDS
 
     @property
     def defaults(self) -> dict[str, object]:
@@ -90,7 +92,7 @@ class Binder:
     def _fits(self, count: int, kwargs: Mapping[str, object]) -> bool:
         if count > self._most or not self._keyword_only <= kwargs.keys():
             return False
-        if not self._any_keyword and not kwargs.keys() <= self._names | SPECIAL_KEYWORDS:
+        if not self._any_keyword and not kwargs.keys() <= self._keywords:
             return False
         for index, parameter in enumerate(self._positional):
             by_name = parameter.kind is not _P.POSITIONAL_ONLY and parameter.name in kwargs

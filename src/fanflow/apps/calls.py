@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from fanflow.runtime.kernel import Kernel
+
+_LONGEST_WALLTIME_S: Final = 1e9
+"""Thirty years: clocks of operating systems take little more, and what is longer is no limit."""
 
 AUTO_LOGNAME: Final = -1
 """As `stdout` or `stderr` of a call: a file below the run directory, named after the task."""
@@ -74,11 +78,12 @@ class CallPlan:
     def _walltime(self, value: object) -> float | None:
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
             raise self._wrong("walltime", value, "a number of seconds")
-        if not value > 0:
+        seconds = value if isinstance(value, int | float) else float(value)
+        if not seconds > 0:
             raise ValueError(f"{self._app_name}(walltime={value}): walltime must be more than 0 seconds")
-        return value
+        return seconds if seconds < _LONGEST_WALLTIME_S else None
 
     def _resources(self, value: object) -> Mapping[str, object] | None:
         if value is None:
@@ -94,6 +99,7 @@ class CallPlan:
             value = self._kwargs.get(stream)
             if type(value) is int and value == AUTO_LOGNAME:
                 value = self._kwargs[stream] = self._auto_path(task, stream)
+                options.unkeyed += (stream,)
             if isinstance(value, File):
                 _check_local(value)
                 value = DataFuture(cast("Future[object]", task.future), value.cleancopy(), task.id)

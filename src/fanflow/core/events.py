@@ -20,6 +20,7 @@ __all__ = [
     "Effects",
     "ExecutorFailed",
     "Lost",
+    "MemoKeyed",
     "Raised",
     "RetryDecided",
     "Returned",
@@ -57,6 +58,17 @@ class RetryDecided:
     def __init__(self, task: Task, cost: float, error: BaseException | None = None) -> None:
         self.task = task
         self.cost = cost
+        self.error = error
+
+
+class MemoKeyed:
+    """A call's memo key has been computed, or could not be."""
+
+    __slots__ = ("error", "key", "task")
+
+    def __init__(self, task: Task, key: str, error: BaseException | None = None) -> None:
+        self.task = task
+        self.key = key
         self.error = error
 
 
@@ -109,6 +121,7 @@ CoreEvent = (
     | DependencyEnded
     | ArgumentsFailed
     | RetryDecided
+    | MemoKeyed
     | CancelRequested
     | WaitRequested
     | CallRequested
@@ -119,13 +132,15 @@ CoreEvent = (
 class Effects:
     """Orders of one batch, grouped by kind; performed in the order of the fields."""
 
-    __slots__ = ("ask_retry", "cancel", "end", "launch", "notify", "unclaimed", "watch")
+    __slots__ = ("ask_retry", "cancel", "end", "key", "launch", "notify", "unclaimed", "watch")
 
     def __init__(self) -> None:
         self.end: list[tuple[Task, object, BaseException | None]] = []
         """Futures to resolve: task, value, error. A join's value is the futures it waited for."""
         self.launch: list[Task] = []
         """Tasks to put together and hand to the executor `task.label`."""
+        self.key: list[Task] = []
+        """Tasks whose memo key is to be computed, to be answered by `MemoKeyed`."""
         self.watch: list[tuple[Task, Future[object]]] = []
         """Futures of others to report with `DependencyEnded`."""
         self.cancel: list[tuple[ExecutorLabel, AttemptId]] = []

@@ -49,7 +49,7 @@ class AppSpec:
 class CallOptions:
     """What one call asked for beyond its arguments; made only when it asked for something."""
 
-    __slots__ = ("outputs", "resources", "stderr", "stdout", "walltime")
+    __slots__ = ("outputs", "resources", "stderr", "stdout", "unkeyed", "walltime")
 
     def __init__(self) -> None:
         self.walltime: float | None = None
@@ -57,6 +57,8 @@ class CallOptions:
         self.resources: Mapping[str, object] | None = None
         self.outputs: list[object] = []
         """The DataFutures of the call's output files."""
+        self.unkeyed: tuple[str, ...] = ()
+        """Keyword arguments that differ between equal calls: streams that were named for this one."""
         self.stdout: object = None
         self.stderr: object = None
 
@@ -91,6 +93,7 @@ class Task:
         "history",
         "id",
         "joined",
+        "key",
         "kwargs",
         "label",
         "needs",
@@ -124,6 +127,8 @@ class Task:
         """Dependencies, or joined futures, that ended badly: error and description."""
         self.dependants: list[Task] | None = None
         """Tasks that count this one in `waiting`."""
+        self.key: str | None = None
+        """Its memo key, once that has been computed."""
         self.joined: object = None
         """What a join app's body returned: a future, or a list of futures."""
         self.epoch = 0

@@ -15,9 +15,12 @@ from fanflow.core.events import (
     CoreEvent,
     DependencyEnded,
     Effects,
+    MemoKeyed,
     RetryDecided,
     WaitRequested,
 )
+from fanflow.core.memo_table import MemoTable, Recorded
+from fanflow.core.places import Places
 from fanflow.core.settings import CoreSettings
 from fanflow.core.task import Task, history_of
 from fanflow.core.transitions import MOVES, InvalidTransitionError, Signal
@@ -32,7 +35,6 @@ from fanflow.errors import (
 from fanflow.ids import AttemptId, ExecutorLabel, TaskId
 from fanflow.model.attempts import ExecutorFailed, Lost, Raised, Returned, Started
 from fanflow.model.states import FINAL_STATES, States
-from fanflow.spi.placement import Load
 
 _PENDING, _JOINING = States.pending, States.joining
 
@@ -49,22 +51,17 @@ class TaskCore:
         self, settings: CoreSettings, task_of: Callable[[Future[object]], Task | None] = lambda _: None
     ) -> None:
         self.settings = settings
-        self.labels = settings.labels
-        """Executors for apps that name none; more may be added."""
+        self.places = Places(settings.labels, settings.placement)
         self.tasks: dict[TaskId, Task] = {}
         """Tasks that have not ended."""
         self.counts: dict[States, int] = dict.fromkeys(States, 0)
         """Tasks by state, ended ones included."""
         self.attempts: dict[AttemptId, Task] = {}
         """Open attempts."""
-        self.outstanding: dict[ExecutorLabel, int] = {}
-        """Open attempts by executor."""
-        self.capacities: dict[ExecutorLabel, int] = {}
-        """Places to run attempts by executor; the shell keeps it up to date when there are several."""
-        self.failed_executors: dict[ExecutorLabel, BaseException] = {}
         self._task_of = task_of
         self._next_attempt = 1
         self._waiters = Waiters()
+        self._memo: MemoTable[Task] = MemoTable()
         self._ended: list[Task] = []
         self._releasing = False
         self._closing = False
@@ -80,6 +77,7 @@ class TaskCore:
             DependencyEnded: self.on_dependency_ended,
             ArgumentsFailed: self.on_arguments_failed,
             RetryDecided: self.on_retry_decided,
+            MemoKeyed: self.on_memo_keyed,
             CancelRequested: self.on_cancel_requested,
             WaitRequested: self.on_wait_requested,
             CallRequested: self.on_call_requested,
@@ -152,7 +150,23 @@ class TaskCore:
                 self._finish(task, Signal.DEPENDENCY_FAIL, None, DependencyError(task.broken, task.id))
         elif task.state is _JOINING:
             self._finish(task, Signal.RETURN, task.joined, None)
+        elif task.app.cache and not self._closing:
+            self._effects.key.append(task)
         else:
+            self._launch(task)
+
+    def on_memo_keyed(self, event: MemoKeyed) -> None:
+        task = event.task
+        if task.state in FINAL_STATES:
+            return  # cancelled, or closed, while the key was computed
+        if event.error is not None:
+            self._finish(task, Signal.FAIL, None, event.error)
+            return
+        task.key = event.key
+        answer = self._memo.ask(event.key, task)
+        if isinstance(answer, Recorded):
+            self._finish(task, Signal.RECALL, answer.value, None)
+        elif answer:
             self._launch(task)
 
     # -- attempts -------------------------------------------------------------------------------
@@ -162,9 +176,11 @@ class TaskCore:
             self._finish(task, Signal.FAIL, None, _closed(task))
             return
         label = task.label
-        if label is None or label in self.failed_executors:
-            label = self._place(task)
+        if label is None or label in self.places.failed:
+            label = self.places.choose(task.app)
             if label is None:
+                error = BadStateException(*self.places.why_none(task.app))
+                self._finish(task, Signal.FAIL, None, error)
                 return
             task.label = label
         self._move(task, Signal.LAUNCH)
@@ -173,29 +189,15 @@ class TaskCore:
         task.attempt = attempt
         task.tries += 1
         self.attempts[attempt] = task
-        self.outstanding[label] = self.outstanding.get(label, 0) + 1
+        outstanding = self.places.outstanding
+        outstanding[label] = outstanding.get(label, 0) + 1
         self._effects.launch.append(task)
-
-    def _place(self, task: Task) -> ExecutorLabel | None:
-        allowed = task.app.executors or self.labels
-        failed = self.failed_executors
-        usable = [label for label in allowed if label not in failed] if failed else allowed
-        if not usable:
-            error = BadStateException(allowed[0], failed[allowed[0]])
-            self._finish(task, Signal.FAIL, None, error)
-            return None
-        if len(usable) == 1:
-            return usable[0]
-        loads = [
-            Load(label, self.outstanding.get(label, 0), self.capacities.get(label, 1)) for label in usable
-        ]
-        return self.settings.placement(loads)
 
     def _close_attempt(self, attempt: AttemptId) -> Task | None:
         task = self.attempts.pop(attempt, None)
         if task is not None:
             task.attempt = None
-            self.outstanding[cast(ExecutorLabel, task.label)] -= 1
+            self.places.outstanding[cast(ExecutorLabel, task.label)] -= 1
         return task
 
     def on_started(self, event: Started) -> None:
@@ -242,7 +244,7 @@ class TaskCore:
             self._finish(task, Signal.FAIL, None, event.error)
 
     def on_executor_failed(self, event: ExecutorFailed) -> None:
-        self.failed_executors[event.label] = event.error
+        self.places.failed[event.label] = event.error
 
     # -- retries --------------------------------------------------------------------------------
 
@@ -326,10 +328,19 @@ class TaskCore:
         self._effects.end.append((task, value, error))
         if self._waiters:
             self._effects.notify.extend(self._waiters.count_down(task.epoch))
+        if task.key is not None:
+            self._settle_memo(task, task.key, value)
         if task.dependants is not None:
             self._ended.append(task)
             if not self._releasing:
                 self._release()
+
+    def _settle_memo(self, task: Task, key: str, value: object) -> None:
+        if task.error is None:
+            for follower in self._memo.returned(key, task, value).recalled:
+                self._finish(follower, Signal.RECALL, value, None)
+        elif (owner := self._memo.failed(key, task).next_owner) is not None:
+            self._launch(owner)
 
     def _release(self) -> None:
         """Tell the dependants of all that ended; a loop, so that a chain of any length needs no stack."""

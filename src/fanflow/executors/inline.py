@@ -93,6 +93,7 @@ class RunningInline:
                     return  # closed, and drained or dropped
                 launch = self._queue.popleft()
             self._run(launch)
+            del launch  # what it refers to must not live until the next one comes
 
     def drive(self, future: Future[object]) -> None:
         """Run attempts in this thread until the future is done, or waits for something else.
@@ -106,6 +107,7 @@ class RunningInline:
         try:
             while not future.done() and (launch := self._next(future)) is not None:
                 self._run(launch)
+                del launch
         finally:
             with self._changed:
                 self._drivers -= 1

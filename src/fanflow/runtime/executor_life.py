@@ -48,7 +48,7 @@ def add_executor(kernel: Kernel, executor: Executor) -> None:
             failures.append(error)
         else:
             kernel.executors[executor.label] = executor
-            kernel.labels = kernel.core.labels = (*kernel.labels, executor.label)
+            kernel.labels = kernel.core.places.labels = (*kernel.labels, executor.label)
         added.set()
 
     kernel.post(CallRequested(add))

@@ -288,7 +288,7 @@ class Kernel:
         batch = [take() for _ in range(number)]
         if len(self.labels) > 1:
             for label in self.labels:
-                self.core.capacities[label] = self.executors[label].capacity
+                self.core.places.capacities[label] = self.executors[label].capacity
         effects = self.core.handle(batch, self.loop.now())
         del batch  # what it refers to may end here, and with it the results it holds
         self.performer.perform(effects)
@@ -369,7 +369,7 @@ class Kernel:
 
     def explain(self, future: AppFuture[object]) -> Explanation:
         """What the task waits for, or why it failed."""
-        return explain_task(future.task, self.core.outstanding, self.executors, self.loop.now())
+        return explain_task(future.task, self.core.places.outstanding, self.executors, self.loop.now())
 
     def orphan(self) -> None:
         """This process was forked from the kernel's: it has no thread here. Called in the child."""

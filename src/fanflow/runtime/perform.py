@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, cast
 
 from fanflow.core.arguments import unwrap_call
-from fanflow.core.events import ArgumentsFailed, DependencyEnded, Effects, RetryDecided
+from fanflow.core.events import ArgumentsFailed, DependencyEnded, Effects, MemoKeyed, RetryDecided
 from fanflow.core.task import Task
 from fanflow.errors import InternalConsistencyError
 from fanflow.ids import INTERNAL_LABEL, AttemptId, ExecutorLabel, TaskId
@@ -77,6 +77,8 @@ class Performer:
             self._cancel(effects.cancel)
         if effects.launch:
             self._launch(effects.launch)
+        for task in effects.key:
+            self._compute_key(task)
         for task, future in effects.watch:
             self._watch(task, future)
         for task in effects.ask_retry:
@@ -203,6 +205,22 @@ class Performer:
             kernel.post(DependencyEnded(task, error, description))
 
         future.add_done_callback(report)
+
+    def _compute_key(self, task: Task) -> None:
+        app, args, kwargs = task.app, task.args, task.kwargs or {}
+        ignored = (*app.ignore_for_cache, *(task.options.unkeyed if task.options is not None else ()))
+        unwrap = self._resolver.traverse_to_unwrap if self._resolver is not None else self._unwrap
+
+        def compute() -> object:
+            from fanflow.memo.keys import memo_key  # only programs that cache pay for it
+
+            plain, named = unwrap_call(args, kwargs, unwrap) if task.resolve else (args, kwargs)
+            return memo_key(app.key_function or app.function, app.name, plain, named, ignored)
+
+        def answer(key: object, error: BaseException | None) -> None:
+            self._kernel.post(MemoKeyed(task, cast(str, key), error))
+
+        self.run_job(compute, answer)
 
     def _ask_retry(self, task: Task) -> None:
         handler = self._kernel.settings.retry_handler

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import itertools
+import sys
+from collections.abc import Generator, Sequence
 from concurrent.futures import CancelledError
 
 from fanflow.errors import AppTimeout
@@ -18,6 +21,8 @@ QUEUED = 40
 """Attempts behind those that block every worker; more than any executor hands out ahead."""
 
 WALLTIME_S = 0.3
+TINY_WALLTIMES_S = (1e-6, 1e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3)
+"""About as long as the functions take."""
 
 
 def with_latches(launches: Sequence[Launch], *, is_open: bool = True) -> list[CountingLatch]:
@@ -49,6 +54,17 @@ def check_consistent(outcome: Outcome, *, has_run: bool) -> None:
         f"attempt {outcome.attempt} has {'run' if has_run else 'not run'}, "
         f"and is reported as {type(outcome).__name__}"
     )
+
+
+@contextlib.contextmanager
+def switching_threads_often() -> Generator[None]:
+    """Make races between threads of this process likely."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(usual)
 
 
 class CancelRules(ExecutorTraits):
@@ -220,7 +236,7 @@ class WalltimeRules(ExecutorTraits):
 
             self._check_time_out(stand, [launch])
 
-            stand.see_it_go_on()
+            stand.see_it_go_on(stand.executor.capacity - 1)
 
     def test_the_late_end_of_an_attempt_that_timed_out_is_not_reported(self) -> None:
         self.only_if(self.enforces_walltime, "has no walltime")
@@ -246,15 +262,16 @@ class WalltimeRules(ExecutorTraits):
         self.only_if(self.enforces_walltime, "has no walltime")
         with self.running() as stand:
             stand.see_it_go_on()
-            launches = [make_launch(tasks.last_about, 0.02) for _ in range(30)]
-            for launch in launches:
-                launch.walltime = 0.02
-            between = [make_launch(tasks.add, number, 1) for number in range(30)]
-            stand.submit([launch for pair in zip(launches, between, strict=True) for launch in pair])
+            launches = [make_launch(tasks.count_to, 3000) for _ in range(300)]
+            for launch, walltime in zip(launches, itertools.cycle(TINY_WALLTIMES_S), strict=False):
+                launch.walltime = walltime
+            between = [make_launch(tasks.add, number, 1) for number in range(300)]
+            with switching_threads_often():
+                stand.submit([launch for pair in zip(launches, between, strict=True) for launch in pair])
 
-            assert [value_of(outcome) for outcome in stand.wait_for(between)] == list(range(1, 31))
-            for outcome in stand.wait_for(launches):
-                assert isinstance(outcome, Returned) or isinstance(error_of(outcome), AppTimeout)
+                assert [value_of(outcome) for outcome in stand.wait_for(between)] == list(range(1, 301))
+                for outcome in stand.wait_for(launches):
+                    assert isinstance(outcome, Returned) or isinstance(error_of(outcome), AppTimeout)
             stand.see_it_go_on()
 
     def _check_time_out(self, stand: ExecutorStand, launches: Sequence[Launch]) -> None:

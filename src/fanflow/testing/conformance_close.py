@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 
 from fanflow.ids import AttemptId
 from fanflow.model.attempts import Lost, Raised, Returned
 from fanflow.testing import tasks
-from fanflow.testing.conformance_cancel import check_consistent, with_latches
+from fanflow.testing.conformance_cancel import check_consistent, switching_threads_often, with_latches
 from fanflow.testing.holdings import Holdings, settles
 from fanflow.testing.launches import make_launch
 from fanflow.testing.recording import outcomes_by_attempt
@@ -119,6 +120,25 @@ class CloseRules(ExecutorTraits):
             stand.wait_for(launches[:1])
 
             stand.close(drain=False, deadline=self.patience_s)
+
+            outcomes = stand.wait_for(launches)
+            for outcome, has_run in zip(outcomes, stand.have_run(launches), strict=True):
+                if isinstance(outcome, Returned):
+                    check_consistent(outcome, has_run=has_run)
+
+    def test_attempts_submitted_while_it_closes_have_one_outcome_each(self) -> None:
+        with self.running() as stand:
+            launches = stand.make_marks(300)
+
+            def submit_each() -> None:
+                for launch in launches:
+                    stand.submit([launch])
+
+            with switching_threads_often(), ThreadPoolExecutor(1) as kernel:
+                submitting = kernel.submit(submit_each)
+                stand.sink.wait_for(20, self.patience_s)
+                stand.close(drain=False, deadline=self.patience_s)
+                submitting.result(self.patience_s)
 
             outcomes = stand.wait_for(launches)
             for outcome, has_run in zip(outcomes, stand.have_run(launches), strict=True):

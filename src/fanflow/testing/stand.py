@@ -164,11 +164,21 @@ class ExecutorStand:
         self.gate.wait_for_arrivals(arrived + count, self.patience_s)
         return blockers
 
-    def see_it_go_on(self) -> None:
-        """Check that attempts still run, enough of them to meet every worker."""
-        count = 2 * min(self.executor.capacity, 8)
-        values = self.values([make_launch(tasks.add, number, 1) for number in range(count)])
-        assert values == list(range(1, count + 1)), f"the executor goes on, but with wrong values: {values}"
+    def see_it_go_on(self, workers: int | None = None) -> None:
+        """Check that attempts still run, as many at one time as its capacity says.
+
+        Args:
+            workers: Attempts that must run at one time, where a test keeps some workers busy.
+        """
+        count = self.executor.capacity if workers is None else workers
+        with Gate() as gate:
+            names = [str(number) for number in range(count)]
+            launches = [make_launch(wait_at_gate, gate.directory, name) for name in names]
+            self.submit(launches)
+            gate.wait_for_arrivals(count, self.patience_s)
+            gate.open()
+            values = [value_of(outcome) for outcome in self.wait_for(launches)]
+        assert values == names, f"the executor goes on, but with wrong values: {values}"
 
     def make_marks(self, count: int) -> list[Launch]:
         """Launches whose functions leave a mark, so that it is known whether they ran."""
