@@ -194,7 +194,11 @@ class MissingOutputs(FanflowError):  # noqa: N818 - contract name
 
 
 def _place() -> tuple[str, str]:
-    return socket.gethostname(), os.getcwd()
+    try:
+        directory = os.getcwd()
+    except OSError:
+        directory = "(deleted)"
+    return socket.gethostname(), directory
 
 
 class MissingInputsError(FanflowError):
@@ -205,9 +209,10 @@ class MissingInputsError(FanflowError):
     def __init__(self, app_name: str, paths: Sequence[str], what: str = "input file") -> None:
         self.app_name, self.paths = app_name, list(paths)
         self.host, self.directory = _place()
-        plural = "s" if len(self.paths) > 1 else ""
+        if len(self.paths) > 1:
+            what = what[:-1] + "ies" if what.endswith("y") else what + "s"
         super().__init__(
-            f"{what}{plural} {', '.join(map(repr, self.paths))} of app {app_name!r} not found on host "
+            f"{what} {', '.join(map(repr, self.paths))} of app {app_name!r} not found on host "
             f"{self.host} (working directory {self.directory}); create it first, or give an absolute path "
             f"that this host can see"
         )

@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-Labels = Sequence[str] | Literal["all"]
+Names = list[str] | tuple[str, ...]
+"""Not any sequence: a string is a sequence of strings too."""
+
+Labels = Names | Literal["all"]
 
 LOOP_GRACE_S = 0.5
 """Seconds that an `async def` app has to end by itself, before its executor ends it."""
@@ -54,10 +57,10 @@ class App(Generic[P, R]):
         data_flow_kernel: DataFlowKernel | None = None,
         executors: Labels = "all",
         cache: bool = False,
-        ignore_for_cache: Sequence[str] | None = None,
+        ignore_for_cache: Names | None = None,
     ) -> None:
-        if not callable(func) or isinstance(func, App):
-            raise OptionTypeError(self.kind, "function", func, "a plain function")
+        if isinstance(func, App) or not callable(func):
+            raise OptionTypeError(self.kind, "function", cast(object, func), "a plain function")
         functools.update_wrapper(self, func)
         self.__name__ = name_of(func)
         self.__qualname__ = str(getattr(func, "__qualname__", self.__name__))
@@ -220,7 +223,7 @@ def _remake(
     func: Callable[..., object],
     executors: Labels,
     cache: bool,
-    ignore_for_cache: Sequence[str] | None,
+    ignore_for_cache: Names | None,
 ) -> App[..., object]:
     return cls(func, None, executors, cache, ignore_for_cache)
 

@@ -78,9 +78,9 @@ class CallPlan:
     def _walltime(self, value: object) -> float | None:
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        seconds = float(value) if isinstance(value, numbers.Real) else value  # NumPy's numbers, for example
+        if isinstance(value, bool) or not isinstance(seconds, int | float):
             raise self._wrong("walltime", value, "a number of seconds")
-        seconds = value if isinstance(value, int | float) else float(value)
         if not seconds > 0:
             raise ValueError(f"{self._app_name}(walltime={value}): walltime must be more than 0 seconds")
         return seconds if seconds < _LONGEST_WALLTIME_S else None

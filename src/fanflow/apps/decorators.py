@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar, overload
 
-from fanflow.apps.app import App, BashApp, JoinApp, Labels, PythonApp
+from fanflow.apps.app import App, BashApp, JoinApp, Labels, Names, PythonApp
 
 if TYPE_CHECKING:
     from fanflow.load import DataFlowKernel
@@ -17,7 +17,7 @@ R = TypeVar("R")
 
 class _PythonDecorator(Protocol):
     @overload
-    def __call__(self, function: Callable[P, Awaitable[R]], /) -> App[P, R]: ...
+    def __call__(self, function: Callable[P, Coroutine[object, object, R]], /) -> App[P, R]: ...
     @overload
     def __call__(self, function: Callable[P, R], /) -> App[P, R]: ...
 
@@ -35,11 +35,11 @@ class _JoinDecorator(Protocol):
 
 @overload
 def python_app(
-    function: Callable[P, Awaitable[R]],
+    function: Callable[P, Coroutine[object, object, R]],
     data_flow_kernel: DataFlowKernel | None = None,
     cache: bool = False,
     executors: Labels = "all",
-    ignore_for_cache: Sequence[str] | None = None,
+    ignore_for_cache: Names | None = None,
 ) -> App[P, R]: ...
 @overload
 def python_app(
@@ -47,7 +47,7 @@ def python_app(
     data_flow_kernel: DataFlowKernel | None = None,
     cache: bool = False,
     executors: Labels = "all",
-    ignore_for_cache: Sequence[str] | None = None,
+    ignore_for_cache: Names | None = None,
 ) -> App[P, R]: ...
 @overload
 def python_app(
@@ -55,14 +55,14 @@ def python_app(
     data_flow_kernel: DataFlowKernel | None = None,
     cache: bool = False,
     executors: Labels = "all",
-    ignore_for_cache: Sequence[str] | None = None,
+    ignore_for_cache: Names | None = None,
 ) -> _PythonDecorator: ...
 def python_app(
     function: Callable[..., object] | None = None,
     data_flow_kernel: DataFlowKernel | None = None,
     cache: bool = False,
     executors: Labels = "all",
-    ignore_for_cache: Sequence[str] | None = None,
+    ignore_for_cache: Names | None = None,
 ) -> object:
     """Make a Python function an app: each call becomes a task and returns its future.
 
@@ -91,7 +91,7 @@ def bash_app(
     data_flow_kernel: DataFlowKernel | None = None,
     cache: bool = False,
     executors: Labels = "all",
-    ignore_for_cache: Sequence[str] | None = None,
+    ignore_for_cache: Names | None = None,
 ) -> App[P, int]: ...
 @overload
 def bash_app(
@@ -99,14 +99,14 @@ def bash_app(
     data_flow_kernel: DataFlowKernel | None = None,
     cache: bool = False,
     executors: Labels = "all",
-    ignore_for_cache: Sequence[str] | None = None,
+    ignore_for_cache: Names | None = None,
 ) -> _BashDecorator: ...
 def bash_app(
     function: Callable[..., object] | None = None,
     data_flow_kernel: DataFlowKernel | None = None,
     cache: bool = False,
     executors: Labels = "all",
-    ignore_for_cache: Sequence[str] | None = None,
+    ignore_for_cache: Names | None = None,
 ) -> object:
     """Make a function that returns a command an app that runs it.
 
@@ -129,27 +129,27 @@ def join_app(
     function: Callable[P, Future[R]],
     data_flow_kernel: DataFlowKernel | None = None,
     cache: bool = False,
-    ignore_for_cache: Sequence[str] | None = None,
+    ignore_for_cache: Names | None = None,
 ) -> App[P, R]: ...
 @overload
 def join_app(
     function: Callable[P, Sequence[Future[R]]],
     data_flow_kernel: DataFlowKernel | None = None,
     cache: bool = False,
-    ignore_for_cache: Sequence[str] | None = None,
+    ignore_for_cache: Names | None = None,
 ) -> App[P, list[R]]: ...
 @overload
 def join_app(
     function: None = None,
     data_flow_kernel: DataFlowKernel | None = None,
     cache: bool = False,
-    ignore_for_cache: Sequence[str] | None = None,
+    ignore_for_cache: Names | None = None,
 ) -> _JoinDecorator: ...
 def join_app(
     function: Callable[..., object] | None = None,
     data_flow_kernel: DataFlowKernel | None = None,
     cache: bool = False,
-    ignore_for_cache: Sequence[str] | None = None,
+    ignore_for_cache: Names | None = None,
 ) -> object:
     """Make a function that calls apps an app itself: its result is that of the futures it returns.
 

@@ -7,11 +7,11 @@ import concurrent.futures
 import queue
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ALL_COMPLETED, Future
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Generic, TypeVar, cast, overload
+from typing import Generic, NamedTuple, TypeVar, cast, overload
 
 from fanflow.apps.app import App, PythonApp
 from fanflow.errors import WaitInCallbackError
@@ -20,7 +20,11 @@ from fanflow.runtime.futures import AppFuture, outcome_of, until_done
 R = TypeVar("R")
 
 
-def map(function: App[..., R] | Callable[..., R], *iterables: Iterable[object]) -> list[AppFuture[R]]:
+@overload
+def map(function: App[..., R], /, *iterables: Iterable[object]) -> list[AppFuture[R]]: ...
+@overload
+def map(function: Callable[..., R], /, *iterables: Iterable[object]) -> list[AppFuture[R]]: ...
+def map(function: App[..., R] | Callable[..., R], /, *iterables: Iterable[object]) -> list[AppFuture[R]]:
     """Call an app once per item; with several iterables, once per tuple of items.
 
     Args:
@@ -30,15 +34,27 @@ def map(function: App[..., R] | Callable[..., R], *iterables: Iterable[object]) 
     Returns:
         One future per call, in order. For more items than fit in memory give a generator of calls to
         `as_completed` with a `limit`.
+
+    Raises:
+        TypeError: There is no iterable, or a call does not fit the function.
     """
+    if not iterables:
+        raise TypeError(f"map({function!r}) needs at least one iterable: there is nothing to call it with")
     app = cast("App[..., R]", function) if isinstance(function, App) else PythonApp[..., R](function)
     return [app(*items) for items in zip(*iterables, strict=False)]
 
 
+class Waited(NamedTuple, Generic[R]):
+    """What `wait` found."""
+
+    done: set[Future[R]]
+    not_done: set[Future[R]]
+
+
 def wait(
     futures: Iterable[Future[R]], timeout: float | None = None, return_when: str = ALL_COMPLETED
-) -> tuple[set[Future[R]], set[Future[R]]]:
-    """As `concurrent.futures.wait`: a named tuple of the futures that are `done`, and those `not_done`.
+) -> Waited[R]:
+    """As `concurrent.futures.wait`: the futures that are `done`, and those `not_done`.
 
     Args:
         futures: Any number, of any kernels.
@@ -51,7 +67,7 @@ def wait(
     wanted = set(futures)
     for future in wanted:
         _refuse_in_kernel_thread(future)
-    return concurrent.futures.wait(wanted, timeout, return_when)
+    return Waited(*concurrent.futures.wait(wanted, timeout, return_when))
 
 
 def _refuse_in_kernel_thread(future: Future[R]) -> None:
@@ -70,7 +86,31 @@ class Partial(Generic[R]):
 
 
 class GatheredFuture(Future[R], Generic[R]):
-    """The future of several futures; can be awaited, waited for, and passed to apps. Made by `gather`."""
+    """The future of several futures; can be awaited, waited for, and passed to apps. Made by `gather`.
+
+    Cancelling it stops the waiting, not the tasks.
+    """
+
+    def __init__(self, parts: Sequence[Future[object]]) -> None:
+        super().__init__()
+        self._parts = parts
+        """For refusing to wait where that would block for ever; empty once it is done."""
+        self.add_done_callback(lambda whole: setattr(whole, "_parts", ()))
+
+    def result(self, timeout: float | None = None) -> R:
+        """The results, or the first failure; see `AppFuture.result`."""
+        self._may_wait()
+        return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """The first failure, or None; see `AppFuture.exception`."""
+        self._may_wait()
+        return super().exception(timeout)
+
+    def _may_wait(self) -> None:
+        if not self.done():
+            for part in self._parts:
+                _refuse_in_kernel_thread(part)
 
     def __await__(self) -> Generator[object, None, R]:
         yield from until_done(self)
@@ -85,7 +125,7 @@ class _Gathering(Generic[R]):
         self._partial = partial
         self._left = len(futures)
         self._lock = threading.Lock()
-        self.whole: GatheredFuture[object] = GatheredFuture()
+        self.whole: GatheredFuture[object] = GatheredFuture(cast("list[Future[object]]", futures))
         if not futures:
             self._settle()
         for future in futures:
@@ -135,8 +175,10 @@ def gather(*futures: Future[R] | Iterable[Future[R]], return_partial: bool = Fal
     for item in futures:
         if isinstance(item, Future):
             listed.append(item)
-        else:
+        elif isinstance(cast(object, item), Iterable):
             listed.extend(item)
+        else:
+            raise TypeError(f"gather({item!r}): takes futures, or one iterable of them")
     return _Gathering(listed, partial=return_partial).whole
 
 
@@ -213,7 +255,10 @@ class as_completed(Generic[R]):  # noqa: N801 - reads as the function that it st
         self._draw(tell)
         while self._open:
             try:
-                future = await asyncio.wait_for(done.get(), self._left_s())
+                # Only an empty queue is worth a timer, and what is there is taken even if time is over.
+                future = (
+                    await asyncio.wait_for(done.get(), self._left_s()) if done.empty() else done.get_nowait()
+                )
             except TimeoutError:
                 raise self._late() from None
             del self._open[id(future)]

@@ -5,15 +5,16 @@ from __future__ import annotations
 import concurrent.futures
 import itertools
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import ParamSpec, TypeVar, cast
 
-from fanflow.apps.app import Labels, PythonApp
-from fanflow.apps.python_call import CoroutineCall
+from fanflow.apps.app import App, Labels, PythonApp, check_labels, checked_labels, name_of
+from fanflow.apps.python_call import CoroutineCall, is_async
 from fanflow.config.options import Config
 from fanflow.core.task import AppSpec
-from fanflow.ids import ExecutorLabel
+from fanflow.errors import OptionTypeError
 from fanflow.load import DataFlowKernel
 from fanflow.runtime.futures import AppFuture
 
@@ -33,7 +34,8 @@ class PoolExecutor(concurrent.futures.Executor):
         executors: Labels that may run the calls, or `all`.
 
     Raises:
-        ValueError: Not exactly one of `config` and `dfk` was given.
+        ValueError: Not exactly one of `config` and `dfk` was given, or there is no executor of a label.
+        OptionTypeError: `executors` is neither a list of labels nor `all`.
     """
 
     def __init__(
@@ -41,10 +43,16 @@ class PoolExecutor(concurrent.futures.Executor):
     ) -> None:
         if (config is None) == (dfk is None):
             raise ValueError("PoolExecutor takes exactly one of config= and dfk=")
+        self._labels = checked_labels("PoolExecutor", executors)
+        self._executors: Labels = executors
         self._owns = dfk is None
         self._dfk = dfk if dfk is not None else DataFlowKernel(config)
-        self._labels = None if executors == "all" else tuple(ExecutorLabel(label) for label in executors)
-        self._executors = executors
+        try:
+            check_labels("PoolExecutor", self._labels or (), self._dfk.kernel)
+        except ValueError:
+            if self._owns:
+                self._dfk.cleanup()
+            raise
         self._apps: dict[object, AppSpec] = {}
         self._public_apps: dict[object, PythonApp[..., object]] = {}
         self._open: set[AppFuture[object]] = set()
@@ -54,11 +62,14 @@ class PoolExecutor(concurrent.futures.Executor):
     @property
     def app_count(self) -> int:
         """Different functions called so far."""
-        return len(self._apps)
+        return len({*self._apps, *self._public_apps})
 
     def get_app(self, fn: Callable[P, R]) -> PythonApp[P, R]:
         """The app for a function, bound to this pool's kernel."""
-        app = self._public_apps.get(fn)
+        try:
+            app = self._public_apps.get(fn)
+        except TypeError:  # unhashable: made anew for every call
+            return PythonApp(fn, self._dfk, self._executors)
         if app is None:
             app = self._public_apps[fn] = PythonApp(fn, self._dfk, self._executors)
         return cast("PythonApp[P, R]", app)
@@ -73,10 +84,12 @@ class PoolExecutor(concurrent.futures.Executor):
         return spec
 
     def _made(self, fn: Callable[..., object]) -> AppSpec:
-        import inspect
-
-        name = getattr(fn, "__name__", type(fn).__name__)
-        function = CoroutineCall(fn) if inspect.iscoroutinefunction(fn) else fn
+        if isinstance(fn, App) or not callable(fn):
+            raise OptionTypeError(
+                "PoolExecutor.submit", "fn", cast(object, fn), "a plain function; an app is called itself"
+            )
+        name = name_of(fn)
+        function = CoroutineCall(name, fn) if is_async(fn) else fn
         return AppSpec(name, function, executors=self._labels, key_function=fn)
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> AppFuture[R]:
@@ -84,6 +97,7 @@ class PoolExecutor(concurrent.futures.Executor):
 
         Raises:
             RuntimeError: `shutdown` has been called.
+            OptionTypeError: `fn` is not a function, or it is an app.
         """
         with self._lock:
             if self._is_shut_down:
@@ -114,26 +128,35 @@ class PoolExecutor(concurrent.futures.Executor):
             timeout: Seconds for all of it.
             chunksize: Accepted; calls travel in batches anyway.
             buffersize: Most calls that are submitted before their results are taken.
+
+        Raises:
+            OptionTypeError: `buffersize` is neither None nor an int.
+            ValueError: It is less than 1.
         """
         if buffersize is None:
             return super().map(fn, *iterables, timeout=timeout, chunksize=chunksize)
+        if isinstance(buffersize, bool) or not isinstance(cast(object, buffersize), int):
+            raise OptionTypeError("map", "buffersize", buffersize, "an int, or None")
         if buffersize < 1:
             raise ValueError(f"map(buffersize={buffersize}): buffersize must be at least 1, or None")
-        return self._buffered(fn, zip(*iterables, strict=False), timeout, buffersize)
-
-    def _buffered(
-        self, fn: Callable[..., R], calls: Iterator[tuple[object, ...]], timeout: float | None, size: int
-    ) -> Iterator[R]:
-        import time
-
         ends_at = None if timeout is None else time.monotonic() + timeout
-        futures = deque(self.submit(fn, *call) for call in itertools.islice(calls, size))
+        calls = zip(*iterables, strict=False)
+        first = deque(self.submit(fn, *call) for call in itertools.islice(calls, buffersize))
+        return self._results(fn, calls, first, ends_at)
+
+    def _results(
+        self,
+        fn: Callable[..., R],
+        calls: Iterator[tuple[object, ...]],
+        futures: deque[AppFuture[R]],
+        ends_at: float | None,
+    ) -> Iterator[R]:
         try:
             while futures:
-                left = None if ends_at is None else max(0.0, ends_at - time.monotonic())
-                value = futures.popleft().result(left)
+                # Only waited for: nothing here may keep the result while the caller works on it.
+                futures[0].exception(None if ends_at is None else max(0.0, ends_at - time.monotonic()))
                 futures.extend(self.submit(fn, *call) for call in itertools.islice(calls, 1))
-                yield value
+                yield futures.popleft().result()
         finally:
             for future in futures:
                 future.cancel()

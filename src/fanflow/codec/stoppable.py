@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 _lock = threading.RLock()  # a signal handler may call `stop_thread` in a thread that is registering
 _stops: dict[int, Callable[[], None]] = {}
+_requested: set[int] = set()  # threads whose code is to be stopped as soon as it registers
 
 
 @contextmanager
@@ -27,6 +28,9 @@ def register(stop: Callable[[], None]) -> Generator[None]:
     with _lock:
         outer = _stops.get(ident)
         _stops[ident] = stop
+        if ident in _requested:
+            _requested.discard(ident)
+            stop()
     try:
         yield
     finally:
@@ -55,3 +59,31 @@ def stop_thread(ident: int) -> bool:
             return False
         stop()
         return True
+
+
+def stop_current(ident: int, is_current: Callable[[], bool]) -> bool:
+    """Tells what a thread runs to stop, now or as soon as it registers. Any thread may call it.
+
+    Args:
+        ident: `threading.get_ident()` of the thread.
+        is_current: Whether the thread still runs what is meant; asked under the lock that registering
+            takes, so that what the thread runs next is never stopped in its stead.
+
+    Returns:
+        What `is_current` said.
+    """
+    with _lock:
+        if not is_current():
+            return False
+        stop = _stops.get(ident)
+        if stop is None:
+            _requested.add(ident)
+        else:
+            stop()
+        return True
+
+
+def forget_request(ident: int) -> None:
+    """The thread runs something else now: a request that found nothing to stop is void."""
+    with _lock:
+        _requested.discard(ident)

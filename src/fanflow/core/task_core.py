@@ -96,6 +96,7 @@ class TaskCore:
         handlers = self._handlers
         for event in events:
             handlers[type(event)](event)
+        self._effects = Effects()  # what has ended must not live here until the next batch
         return effects
 
     # -- submission and dependencies ------------------------------------------------------------

@@ -11,7 +11,7 @@ from concurrent.futures import CancelledError
 from contextlib import suppress
 from typing import cast
 
-from fanflow.codec.stoppable import stop_thread
+from fanflow.codec.stoppable import forget_request, stop_current
 from fanflow.codec.worker_flag import mark_worker_thread
 from fanflow.errors import (
     ConfigurationError,
@@ -204,6 +204,7 @@ class _Worker(threading.Thread):
         super().__init__(name=name, daemon=True)
         self.current: Launch | None = None
         self.abandoned = False
+        self._stop_was_asked = False
         self._owner = owner
         self._work = work
         self._sink = sink
@@ -219,6 +220,9 @@ class _Worker(threading.Thread):
         get, sink, owner = self._work.get, self._sink, self._owner
         while (launch := get()) is not None:
             self.current = launch
+            if self._stop_was_asked:
+                self._stop_was_asked = False
+                forget_request(threading.get_ident())
             event = self._limited(launch) if launch.walltime is not None else attempt_launch(launch)
             if owner.closes and self._was_abandoned():
                 return
@@ -246,9 +250,9 @@ class _Worker(threading.Thread):
 
     def stop(self, launch: Launch) -> None:
         """End the command that the attempt waits for."""
-        ident = self.ident
-        if ident is not None and self.current is launch:
-            stop_thread(ident)
+        self._stop_was_asked = True
+        if self.ident is not None:
+            stop_current(self.ident, lambda: self.current is launch)
 
     def _limited(self, launch: Launch) -> AttemptEvent | None:
         limit = Limit(launch, threading.get_ident(), self._sink)
