@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fanflow.executors.adapter import ExecutorAdapter
     from fanflow.executors.inline import InlineExecutor
     from fanflow.executors.threads import ThreadPoolExecutor
-    from fanflow.load import DataFlowKernel, DataFlowKernelLoader, clear, dfk, load, wait_for_current_tasks
+    from fanflow.loading import DataFlowKernel, DataFlowKernelLoader, clear, dfk, load, wait_for_current_tasks
     from fanflow.logs.outputs import set_file_logger, set_stream_logger
     from fanflow.model.files import File
     from fanflow.runtime.data_futures import DataFuture
@@ -25,8 +25,8 @@ _WHERE = {
     "AUTO_LOGNAME": "fanflow.apps.calls",
     "AppFuture": "fanflow.runtime.futures",
     "Config": "fanflow.config.options",
-    "DataFlowKernel": "fanflow.load",
-    "DataFlowKernelLoader": "fanflow.load",
+    "DataFlowKernel": "fanflow.loading",
+    "DataFlowKernelLoader": "fanflow.loading",
     "DataFuture": "fanflow.runtime.data_futures",
     "ExecutorAdapter": "fanflow.executors.adapter",
     "File": "fanflow.model.files",
@@ -35,17 +35,17 @@ _WHERE = {
     "ThreadPoolExecutor": "fanflow.executors.threads",
     "as_completed": "fanflow.apps.gathering",
     "bash_app": "fanflow.apps.decorators",
-    "clear": "fanflow.load",
-    "dfk": "fanflow.load",
+    "clear": "fanflow.loading",
+    "dfk": "fanflow.loading",
     "gather": "fanflow.apps.gathering",
     "join_app": "fanflow.apps.decorators",
-    "load": "fanflow.load",
+    "load": "fanflow.loading",
     "map": "fanflow.apps.gathering",
     "python_app": "fanflow.apps.decorators",
     "set_file_logger": "fanflow.logs.outputs",
     "set_stream_logger": "fanflow.logs.outputs",
     "wait": "fanflow.apps.gathering",
-    "wait_for_current_tasks": "fanflow.load",
+    "wait_for_current_tasks": "fanflow.loading",
 }
 
 __all__ = [

@@ -20,7 +20,7 @@ from fanflow.runtime.context import JOINING_KERNEL
 from fanflow.runtime.futures import AppFuture
 
 if TYPE_CHECKING:
-    from fanflow.load import DataFlowKernel
+    from fanflow.loading import DataFlowKernel
     from fanflow.runtime.kernel import Kernel
 
 P = ParamSpec("P")
@@ -141,7 +141,7 @@ class App(Generic[P, R]):
         joining = JOINING_KERNEL.get()
         if joining is not None:
             return joining
-        from fanflow.load import kernel_for_call
+        from fanflow.loading import kernel_for_call
 
         return kernel_for_call(self.__name__)
 
@@ -230,7 +230,7 @@ def _remake(
 
 def _check_options(kind: str, data_flow_kernel: object, cache: object, ignore_for_cache: object) -> None:
     if data_flow_kernel is not None:
-        from fanflow.load import DataFlowKernel
+        from fanflow.loading import DataFlowKernel
 
         if not isinstance(data_flow_kernel, DataFlowKernel):
             raise OptionTypeError(kind, "data_flow_kernel", data_flow_kernel, "a DataFlowKernel")

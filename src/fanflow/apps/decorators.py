@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar, overload
 from fanflow.apps.app import App, BashApp, JoinApp, Labels, Names, PythonApp
 
 if TYPE_CHECKING:
-    from fanflow.load import DataFlowKernel
+    from fanflow.loading import DataFlowKernel
 
 P = ParamSpec("P")
 R = TypeVar("R")

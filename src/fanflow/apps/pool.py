@@ -15,7 +15,7 @@ from fanflow.apps.python_call import CoroutineCall, is_async
 from fanflow.config.options import Config
 from fanflow.core.task import AppSpec
 from fanflow.errors import OptionTypeError
-from fanflow.load import DataFlowKernel
+from fanflow.loading import DataFlowKernel
 from fanflow.runtime.futures import AppFuture
 
 P = ParamSpec("P")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
+from copy import copy
 from typing import cast
 
 from fanflow.errors import DataFlowException
@@ -72,61 +73,93 @@ def unwrap_deep(argument: object) -> object:
     """
     if isinstance(argument, Future):
         return _result(cast("Future[object]", argument))
-    if not gather_deep(argument):
-        return argument
-    return _Unwrapping().value(argument)
+    holders = _holders(argument)
+    return _Unwrapping(holders).whole(argument) if holders else argument
+
+
+def _holders(argument: object) -> set[int]:
+    """Identities of the containers from which a future can be reached."""
+    holders: list[int] = []
+    inside: dict[int, list[int]] = {}
+    """Part -> the containers that it is directly in."""
+    seen: set[int] = set()
+    stack = [argument]
+    while stack:
+        item = stack.pop()
+        parts = _parts(item, type(item))
+        if parts is None or id(item) in seen:
+            continue
+        seen.add(id(item))
+        for part in parts:
+            if isinstance(part, Future):
+                holders.append(id(item))
+            elif type(part) not in LEAVES:
+                inside.setdefault(id(part), []).append(id(item))
+                stack.append(part)
+    found: set[int] = set()
+    while holders:
+        holder = holders.pop()
+        if holder not in found:
+            found.add(holder)
+            holders.extend(inside.get(holder, ()))
+    return found
 
 
 class _Unwrapping:
-    """One pass over one argument. A container that contains itself comes out containing its own copy."""
+    """One pass over one argument. A container that contains itself comes out containing its own copy.
 
-    def __init__(self) -> None:
+    Args:
+        holders: Identities of the containers to copy; the others stay the same objects.
+    """
+
+    def __init__(self, holders: set[int]) -> None:
+        self._holders = holders
         self._copies: dict[int, object] = {}
+        self._unfilled: list[tuple[object, object]] = []
 
-    def value(self, item: object) -> object:
-        kind = type(item)
-        if kind in LEAVES:
-            return item
+    def whole(self, argument: object) -> object:
+        result = self._value(argument)
+        # Lists and dicts are filled here and not where they are met, so that deep ones need no stack.
+        while self._unfilled:
+            item, shell = self._unfilled.pop()
+            if isinstance(shell, list):
+                cast("list[object]", shell).extend([self._value(one) for one in cast("list[object]", item)])
+            else:
+                parts = cast("dict[object, object]", item).items()
+                filled = [(self._value(key), self._value(part)) for key, part in parts]
+                cast("dict[object, object]", shell).update(filled)
+        return result
+
+    def _value(self, item: object) -> object:
         if isinstance(item, Future):
             return _result(cast("Future[object]", item))
-        if id(item) in self._copies:
-            return self._copies[id(item)]
-        if kind is list:
-            return self._list(cast("list[object]", item))
-        if kind is dict:
-            return self._dict(cast("dict[object, object]", item))
+        if id(item) not in self._holders:
+            return item
+        if id(item) not in self._copies:
+            made = self._copy(item)
+            # A cycle may have made one meanwhile.
+            self._copies.setdefault(id(item), made)
+        return self._copies[id(item)]
+
+    def _copy(self, item: object) -> object:
+        kind = type(item)
+        if kind is list or kind is dict:
+            shell: object = kind()
+            self._copies[id(item)] = shell
+            self._unfilled.append((item, shell))
+            return shell
         if kind in CONTAINERS:
             rebuild = cast("Callable[[list[object]], object]", kind)
-            copy = rebuild([self.value(part) for part in cast("Iterable[object]", item)])
-            self._copies[id(item)] = copy
-            return copy
-        if dataclasses.is_dataclass(item) and not isinstance(item, type):
-            return self._dataclass(item)
-        return item
-
-    def _list(self, item: list[object]) -> object:
-        copy: list[object] = []
-        self._copies[id(item)] = copy
-        copy.extend(self.value(part) for part in item)
-        return copy
-
-    def _dict(self, item: dict[object, object]) -> object:
-        copy: dict[object, object] = {}
-        self._copies[id(item)] = copy
-        copy.update((self.value(key), self.value(part)) for key, part in item.items())
-        return copy
-
-    def _dataclass(self, item: object) -> object:
+            return rebuild([self._value(part) for part in cast("Iterable[object]", item)])
         # Not dataclasses.replace: init=False fields and __post_init__ must not run again.
-        kind = type(item)
-        copy = kind.__new__(kind)
-        self._copies[id(item)] = copy
-        for name, part in getattr(item, "__dict__", {}).items():
-            object.__setattr__(copy, name, self.value(part))
+        same = copy(item)
+        self._copies[id(item)] = same
         for field in dataclasses.fields(cast("type", kind)):
-            if hasattr(item, field.name) and field.name not in getattr(copy, "__dict__", {}):
-                object.__setattr__(copy, field.name, self.value(getattr(item, field.name)))
-        return copy
+            part = getattr(item, field.name, None)
+            value = self._value(part)
+            if value is not part:
+                object.__setattr__(same, field.name, value)
+        return same
 
 
 def _result(future: Future[object]) -> object:

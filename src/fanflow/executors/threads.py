@@ -42,6 +42,10 @@ class ThreadPoolExecutor:
         storage_access: Staging providers; kept for the staging layer.
         working_dir: Where staged files go; kept for the staging layer.
         remote_monitoring_radio: Kept for the monitoring layer.
+
+    Raises:
+        OptionTypeError: `max_threads` is not an int.
+        ConfigurationError: It is less than 1.
     """
 
     def __init__(
@@ -61,13 +65,9 @@ class ThreadPoolExecutor:
         self.storage_access = storage_access
         self.working_dir = working_dir
         self.remote_monitoring_radio = remote_monitoring_radio
+        self._check()
 
-    def build(self, context: BuildContext) -> Executor:
-        """The running half.
-
-        Raises:
-            ConfigurationError: `max_threads` is not a positive number.
-        """
+    def _check(self) -> None:
         given = cast(object, self.max_threads)
         if not isinstance(given, int) or isinstance(given, bool):
             raise OptionTypeError("ThreadPoolExecutor", "max_threads", given, "an int")
@@ -76,6 +76,14 @@ class ThreadPoolExecutor:
                 f"ThreadPoolExecutor(label={self.label!r}, max_threads={self.max_threads}): "
                 f"max_threads must be at least 1"
             )
+
+    def build(self, context: BuildContext) -> Executor:
+        """The running half.
+
+        Raises:
+            ConfigurationError: `max_threads`, set since, is not a positive number.
+        """
+        self._check()
         return RunningThreads(ExecutorLabel(self.label), self.max_threads, self.thread_name_prefix)
 
     def __repr__(self) -> str:
@@ -104,7 +112,7 @@ class RunningThreads:
         self._workers: list[_Worker] = []
         self._taken = 0
         self._sink: EventSink
-        self.watchdog: Watchdog
+        self.watchdog = Watchdog(label)
         self.closes = False
         self.closing_lock = threading.Lock()
 
@@ -116,7 +124,6 @@ class RunningThreads:
     def start(self, events: EventSink, loop: Loop) -> None:
         """Nothing runs before the first attempt comes."""
         self._sink = events
-        self.watchdog = Watchdog(self.label)
 
     def submit(self, batch: Sequence[Launch]) -> None:
         """Queue attempts."""

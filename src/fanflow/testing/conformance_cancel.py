@@ -262,14 +262,14 @@ class WalltimeRules(ExecutorTraits):
         self.only_if(self.enforces_walltime, "has no walltime")
         with self.running() as stand:
             stand.see_it_go_on()
-            launches = [make_launch(tasks.count_to, 3000) for _ in range(300)]
+            launches = [make_launch(tasks.count_to, 3000) for _ in range(500)]
             for launch, walltime in zip(launches, itertools.cycle(TINY_WALLTIMES_S), strict=False):
                 launch.walltime = walltime
-            between = [make_launch(tasks.add, number, 1) for number in range(300)]
+            between = [make_launch(tasks.add, number, 1) for number in range(500)]
             with switching_threads_often():
                 stand.submit([launch for pair in zip(launches, between, strict=True) for launch in pair])
 
-                assert [value_of(outcome) for outcome in stand.wait_for(between)] == list(range(1, 301))
+                assert [value_of(outcome) for outcome in stand.wait_for(between)] == list(range(1, 501))
                 for outcome in stand.wait_for(launches):
                     assert isinstance(outcome, Returned) or isinstance(error_of(outcome), AppTimeout)
             stand.see_it_go_on()
