@@ -40,7 +40,7 @@ def test_imports_that_go_down_are_allowed(tmp_path: Path) -> None:
         tmp_path,
         {
             "apps": "from fanflow import load, errors",
-            "load": "import fanflow.runtime, fanflow.executors",
+            "loading": "import fanflow.runtime, fanflow.executors",
             "runtime": "from fanflow.core import x",
             "core": "from fanflow import spi, model, ids",
         },

@@ -20,11 +20,11 @@ REVEALED = re.compile(r"# R: (?P<parameters>.*) -> (?P<result>.*)$")
 class Answer:
     """What one checker says about both files."""
 
-    accepted: list[str] = field(default_factory=list)
+    accepted: list[str] = field(default_factory=list[str])
     """Errors where there must be none."""
-    rejected: dict[int, set[str]] = field(default_factory=dict)
+    rejected: dict[int, set[str]] = field(default_factory=dict[int, set[str]])
     """Line -> rules broken there."""
-    revealed: dict[int, str] = field(default_factory=dict)
+    revealed: dict[int, str] = field(default_factory=dict[int, str])
     """Line -> type seen there."""
 
     def add(self, file: str, line: int, rule: str, message: str, *, is_error: bool) -> None:

@@ -19,6 +19,8 @@ LEAVES = frozenset({int, float, str, bytes, bool, type(None), complex, bytearray
 
 CONTAINERS = frozenset({list, tuple, set, frozenset, dict})
 
+_LONGEST_SHOWN = 200
+
 Futures = list["Future[object]"]
 
 
@@ -82,14 +84,15 @@ def _holders(argument: object) -> set[int]:
     holders: list[int] = []
     inside: dict[int, list[int]] = {}
     """Part -> the containers that it is directly in."""
-    seen: set[int] = set()
+    seen: dict[int, object] = {}
+    """Keeps what it has seen alive, so that no identity is used twice."""
     stack = [argument]
     while stack:
         item = stack.pop()
         parts = _parts(item, type(item))
         if parts is None or id(item) in seen:
             continue
-        seen.add(id(item))
+        seen[id(item)] = item
         for part in parts:
             if isinstance(part, Future):
                 holders.append(id(item))
@@ -233,3 +236,16 @@ def joinable_futures(value: object) -> list[Future[object]] | None:
         if all(isinstance(item, Future) for item in items):
             return [cast("Future[object]", item) for item in items]
     return None
+
+
+def not_joinable(value: object) -> TypeError:
+    """What is told of anything else."""
+    try:
+        shown = repr(value)
+    except Exception as error:  # noqa: BLE001 - a user's __repr__, called in the kernel thread
+        shown = f"something whose repr raises {type(error).__name__}"
+    if len(shown) > _LONGEST_SHOWN:
+        shown = shown[:_LONGEST_SHOWN] + "..."
+    return TypeError(
+        f"join_app body must return a Future or list of Futures, got {shown} of type {type(value)}"
+    )

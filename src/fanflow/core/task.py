@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
+from fanflow.errors import NoDataFlowKernelError
 from fanflow.ids import AttemptId, ExecutorLabel, TaskId
 from fanflow.model.states import FINAL_STATES, States
 
@@ -160,3 +161,12 @@ def history_of(task: Task) -> FailureHistory:
     if task.history is None:
         task.history = FailureHistory()
     return task.history
+
+
+def closed_error(task: Task) -> NoDataFlowKernelError:
+    """What a task fails with that a cleaned-up kernel did not get to."""
+    how = "had not ended" if task.tries else "had not started"
+    return NoDataFlowKernelError(
+        f"task {task.id} ({task.app.name}) {how} when its kernel was cleaned up; "
+        f"call wait_for_current_tasks() first, or load with exit_mode='wait'"
+    )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError, Future
 from typing import cast
 
-from fanflow.core.arguments import joinable_futures
+from fanflow.core.arguments import joinable_futures, not_joinable
 from fanflow.core.events import (
     ArgumentsFailed,
     CallRequested,
@@ -22,16 +22,10 @@ from fanflow.core.events import (
 from fanflow.core.memo_table import MemoTable, Recorded
 from fanflow.core.places import Places
 from fanflow.core.settings import CoreSettings
-from fanflow.core.task import Task, history_of
+from fanflow.core.task import Task, closed_error, history_of
 from fanflow.core.transitions import MOVES, InvalidTransitionError, Signal
 from fanflow.core.waiters import Waiters
-from fanflow.errors import (
-    BadStateException,
-    DataFlowException,
-    DependencyError,
-    JoinError,
-    NoDataFlowKernelError,
-)
+from fanflow.errors import BadStateException, DataFlowException, DependencyError, JoinError
 from fanflow.ids import AttemptId, ExecutorLabel, TaskId
 from fanflow.model.attempts import ExecutorFailed, Lost, Raised, Returned, Started
 from fanflow.model.states import FINAL_STATES, States
@@ -106,6 +100,9 @@ class TaskCore:
         self.counts[_PENDING] += 1
         task.epoch = self._waiters.epoch
         task.since = self._now
+        if self._closing:
+            self._finish(task, Signal.FAIL, None, closed_error(task))
+            return
         if task.needs is not None:
             needs, task.needs = task.needs, None
             for need in needs:
@@ -174,7 +171,7 @@ class TaskCore:
 
     def _launch(self, task: Task) -> None:
         if self._closing:
-            self._finish(task, Signal.FAIL, None, _closed(task))
+            self._finish(task, Signal.FAIL, None, closed_error(task))
             return
         label = task.label
         if label is None or label in self.places.failed:
@@ -227,7 +224,7 @@ class TaskCore:
         if task is None:
             self._effects.unclaimed.append(event)
         elif self._closing:
-            self._finish(task, Signal.FAIL, None, _closed(task))
+            self._finish(task, Signal.FAIL, None, closed_error(task))
         else:
             history = history_of(task)
             history.losses += 1
@@ -260,7 +257,7 @@ class TaskCore:
     def _spend(self, task: Task, cost: float) -> None:
         history = history_of(task)
         history.retry_cost += cost
-        if history.retry_cost > self.settings.retries:
+        if self._closing or not history.retry_cost <= self.settings.retries:  # a price may be NaN
             self._finish(task, Signal.FAIL, None, history.failures[-1])
             return
         if task.state is not States.fail_retryable:
@@ -284,10 +281,7 @@ class TaskCore:
     def _join(self, task: Task, value: object) -> None:
         futures = joinable_futures(value)
         if futures is None:
-            wrong = TypeError(
-                f"join_app body must return a Future or list of Futures, got {value!r} of type {type(value)}"
-            )
-            self._finish(task, Signal.FAIL, None, wrong)
+            self._finish(task, Signal.FAIL, None, not_joinable(value))
             return
         if any(id(future) == id(task.future) for future in futures):
             own = f"join app {task.app.name!r} (task {task.id}) returned its own future, which can never end"
@@ -383,6 +377,19 @@ class TaskCore:
     def on_call_requested(self, event: CallRequested) -> None:
         self._effects.notify.append(event.function)
 
+    def abandon(self, error: BaseException) -> Effects:
+        """End every task with this error, whatever its state: the rules or their shell have failed."""
+        effects, self._effects = self._effects, Effects()
+        for task in self.tasks.values():
+            self.counts[task.state] -= 1
+            self.counts[States.failed] += 1
+            task.state, task.error, task.attempt = States.failed, error, None
+            effects.end.append((task, None, error))
+        self.tasks.clear()
+        self.attempts.clear()
+        effects.notify += self._waiters.dismiss()
+        return effects
+
     def on_closing(self, event: Closing) -> None:
         self._closing = True
         for task in list(self.tasks.values()):
@@ -391,12 +398,4 @@ class TaskCore:
             if task.attempt is None or event.final:
                 if task.attempt is not None:
                     self._close_attempt(task.attempt)
-                self._finish(task, Signal.FAIL, None, _closed(task))
-
-
-def _closed(task: Task) -> NoDataFlowKernelError:
-    how = "had not ended" if task.tries else "had not started"
-    return NoDataFlowKernelError(
-        f"task {task.id} ({task.app.name}) {how} when its kernel was cleaned up; "
-        f"call wait_for_current_tasks() first, or load with exit_mode='wait'"
-    )
+                self._finish(task, Signal.FAIL, None, closed_error(task))

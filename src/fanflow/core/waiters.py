@@ -45,3 +45,8 @@ class Waiters:
         if satisfied:
             self._waiters = [waiter for waiter in self._waiters if waiter.remaining]
         return satisfied
+
+    def dismiss(self) -> list[Callable[[], None]]:
+        """Nobody counts any more; all who waited."""
+        waiters, self._waiters = self._waiters, []
+        return [waiter.on_done for waiter in waiters]
