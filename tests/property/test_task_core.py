@@ -114,10 +114,11 @@ class Run(RuleBasedStateMachine):
     @precondition(lambda self: self.at.watched)
     @rule(index=INDEX, well=st.booleans(), at_once=st.booleans())
     def end_a_foreign_future(self, index: int, well: bool, at_once: bool) -> None:
-        task, _ = self.at.watched.pop(index % len(self.at.watched))
+        task, future = self.at.watched.pop(index % len(self.at.watched))
         if not well and task.state is States.pending:
             self.failed_foreign.add(task.id)
-        self.tell(DependencyEnded(task, None if well else ValueError("foreign"), "a future"), at_once)
+        error = None if well else ValueError("foreign")
+        self.tell(DependencyEnded(task, future, error, "a future"), at_once)
 
     @precondition(lambda self: self.at.asked)
     @rule(index=INDEX, cost=COST, raises=st.booleans(), at_once=st.booleans())

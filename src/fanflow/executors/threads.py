@@ -14,6 +14,7 @@ from typing import cast
 from fanflow.codec.stoppable import forget_request, stop_current
 from fanflow.codec.worker_flag import mark_worker_thread
 from fanflow.errors import (
+    AppTimeout,
     ConfigurationError,
     InvalidResourceSpecification,
     OptionTypeError,
@@ -127,16 +128,18 @@ class RunningThreads:
 
     def submit(self, batch: Sequence[Launch]) -> None:
         """Queue attempts."""
-        if self.closes:
-            self._sink([Lost(launch.attempt, _dropped(launch)) for launch in batch])
-            return
         refused = [launch for launch in batch if launch.resources]
         if refused:
             self._sink([Raised(launch.attempt, self._refusal(launch)) for launch in refused])
             batch = [launch for launch in batch if not launch.resources]
         put = self._queue.put
-        for launch in batch:
-            put(launch)
+        with self.closing_lock:  # what is put before `close` looks is dropped by it, or run
+            closes = self.closes
+            for launch in () if closes else batch:
+                put(launch)
+        if closes:
+            self._sink([Lost(launch.attempt, _dropped(launch)) for launch in batch])
+            return
         self._taken += len(batch)
         while len(self._workers) < min(self._size, self._taken):
             worker = _Worker(self, f"{self._name_prefix}_{len(self._workers)}", self._queue, self._sink)
@@ -262,19 +265,32 @@ class _Worker(threading.Thread):
             stop_current(self.ident, lambda: self.current is launch)
 
     def _limited(self, launch: Launch) -> AttemptEvent | None:
+        if not launch.latch.claim():
+            return Lost(launch.attempt, CancelledError(f"{launch!r} was cancelled before it started"))
         limit = Limit(launch, threading.get_ident(), self._sink)
         self._owner.watchdog.add(limit)
+        # The exception is raised at any point between `arm` and the end of `end`, at most once. Before
+        # that it could hit the latch or the watchdog's lock.
         try:
-            event: AttemptEvent | None = attempt_launch(launch)
-        except BaseException as error:  # noqa: BLE001 - the injected exception may come late
-            event = Raised(launch.attempt, error)
-        return limit.end(event)
+            event: AttemptEvent
+            try:
+                limit.arm()
+                event = _run(launch)
+            except BaseException as error:  # noqa: BLE001 - the injected one may miss the function
+                event = Raised(launch.attempt, error)
+            return limit.end(event)
+        except AppTimeout as late:  # the one injection came between the two
+            return limit.end(Raised(launch.attempt, late))
 
 
 def attempt_launch(launch: Launch) -> AttemptEvent:
     """Run one attempt in the calling thread, unless it was cancelled before."""
     if not launch.latch.claim():
         return Lost(launch.attempt, CancelledError(f"{launch!r} was cancelled before it started"))
+    return _run(launch)
+
+
+def _run(launch: Launch) -> AttemptEvent:
     try:
         return Returned(launch.attempt, launch.function(*launch.args, **launch.kwargs))
     except Exception as error:  # noqa: BLE001 - a user's function: whatever it raises is its outcome

@@ -43,15 +43,32 @@ class Limit:
         self._lock = threading.Lock()
         self.ended = False
         self._injected = False
+        self._armed = False
+        self._due = False
         self._reported = False
 
     def _timeout(self) -> AppTimeout:
         return AppTimeout(f"App {self._app} exceeded walltime: {self.seconds} seconds")
 
+    def arm(self) -> None:
+        """From here on the exception may be raised. Worker thread.
+
+        Raises:
+            AppTimeout: The walltime is over already.
+        """
+        with self._lock:
+            self._armed = True
+            due = self._due
+        if due:
+            self._injected = True
+            raise AppTimeout
+
     def expire(self) -> None:
         """The walltime is over: raise inside the thread. Watchdog thread."""
         with self._lock:
-            if not self.ended:
+            if not self._armed:
+                self._due = True
+            elif not self.ended:
                 self._injected = True
                 _raise_in(self._ident, AppTimeout)
 
@@ -64,7 +81,7 @@ class Limit:
         _log.warning("%s goes on after its walltime, in code that a thread cannot leave", self._name)
         self._sink([Raised(self._attempt, self._timeout())])
 
-    def end(self, event: AttemptEvent | None) -> AttemptEvent | None:
+    def end(self, event: AttemptEvent) -> AttemptEvent | None:
         """The thread is through: what to report, or None if that has been done. Worker thread."""
         while True:
             try:
