@@ -21,7 +21,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterable, Sequence
-from typing import ClassVar, cast
+from typing import ClassVar
 
 _MOST_LINKS = 20
 """Links of a failure path that a message shows before it elides the middle."""
@@ -288,12 +288,17 @@ class PropagatedException(DataFlowException):
         )
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_rebuild_propagated, (type(self), self._flat(), self.task_id, self.__dict__.copy()))
+        # Without what refers to the chain, which may be 100,000 links deep.
+        state = {name: value for name, value in self.__dict__.items() if name not in _CHAIN}
+        return (_rebuild_propagated, (type(self), self._flat(), self.task_id, state))
 
     def _flat(self) -> list[tuple[BaseException, str]]:
         """What is sent when this error is pickled: the root cause and the path as text, no chain."""
         root = self.__cause__ or self.dependent_exceptions_tids[0][0]
         return [(root, " <- ".join(self.path()))]
+
+
+_CHAIN = frozenset({"dependent_exceptions_tids", "depth", "_root_description"})
 
 
 def _rebuild_propagated(
@@ -306,10 +311,7 @@ def _rebuild_propagated(
     PropagatedException.__init__(
         error, causes, task_id, failure_description=str(state["_failure_description"])
     )
-    notes = state.get("__notes__")
-    if isinstance(notes, list):
-        for note in cast("list[str]", notes):
-            error.add_note(note)
+    error.__dict__.update(state)
     return error
 
 

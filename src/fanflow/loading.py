@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import threading
-import time
 import uuid
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import cast
@@ -19,12 +15,13 @@ from typing import cast
 from fanflow.config.defaults import current_defaults
 from fanflow.config.options import Config, freeze
 from fanflow.core.task import AppSpec, CallOptions
-from fanflow.errors import ConfigurationError, NoDataFlowKernelError
+from fanflow.errors import ConfigurationError, NoDataFlowKernelError, OptionTypeError, WaitInCallbackError
 from fanflow.executors.inline import InlineExecutor, RunningInline
 from fanflow.executors.threads import RunningThreads, ThreadPoolExecutor
 from fanflow.ids import INTERNAL_LABEL, ExecutorLabel
 from fanflow.logs import start_run_log
 from fanflow.model.states import States
+from fanflow.runtime import script_end
 from fanflow.runtime.executor_life import add_executor
 from fanflow.runtime.futures import AppFuture
 from fanflow.runtime.kernel import Kernel
@@ -37,8 +34,6 @@ _log = logging.getLogger("fanflow")
 
 INLINE_VARIABLE = "FANFLOW_INLINE"
 """Set to 1, it makes every app run in the thread that calls it."""
-
-_SAY_AFTER_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,7 +78,7 @@ class DataFlowKernel:
         self.is_embedded = False
         self.cleanup_called = False
         _log.info("run %s: %s; executors: %s", self.run_dir, self.run_id, ", ".join(map(repr, specs)))
-        _live.add(self)
+        script_end.live.add(self)
 
     def submit(
         self,
@@ -107,9 +102,12 @@ class DataFlowKernel:
             join: Whether the function returns futures whose results are the result.
 
         Raises:
+            OptionTypeError: `executors` is neither a list nor `all`.
             ValueError: There is no executor of such a label.
             NoDataFlowKernelError: The kernel has been cleaned up.
         """
+        if isinstance(executors, str) and executors != "all":
+            raise OptionTypeError("submit", "executors", executors, "a list of labels, or 'all'")
         labels = None if executors == "all" else tuple(ExecutorLabel(label) for label in executors)
         for label in labels or ():
             if label not in self.kernel.executors:
@@ -151,18 +149,24 @@ class DataFlowKernel:
         """End the kernel: what has not started fails, what runs gets ten seconds. Idempotent.
 
         It does not wait for tasks; `wait_for_current_tasks` does.
+
+        Raises:
+            WaitInCallbackError: Called by a done-callback.
         """
         self.end(cancel=False)
 
     def end(self, *, cancel: bool) -> None:
         """`cleanup`, with the choice of ending open futures as cancelled."""
-        self.cleanup_called = True
+        if self.kernel.in_kernel_thread():
+            raise WaitInCallbackError("the kernel to be cleaned up")
+        first, self.cleanup_called = not self.cleanup_called, True
         _forget(self)
         try:
             self.kernel.close(cancel=cancel)
         finally:
-            _live.discard(self)
-            _log.info("run %s ended; %s", self.run_dir, describe_counts(self.task_state_counts))
+            script_end.live.discard(self)
+            if first:
+                _log.info("run %s ended; %s", self.run_dir, describe_counts(self.task_state_counts))
             self._detach_logs()
 
     def __enter__(self) -> DataFlowKernel:
@@ -176,7 +180,7 @@ class DataFlowKernel:
             return
         if mode == "wait" and kind is None:
             try:
-                self.wait_for_current_tasks()
+                script_end.wait_for_all(self.kernel)
             except KeyboardInterrupt:
                 self.end(cancel=True)
                 raise
@@ -255,7 +259,6 @@ def _build(
 
 _lock = threading.RLock()
 _loaded: DataFlowKernel | None = None
-_live: weakref.WeakSet[DataFlowKernel] = weakref.WeakSet()
 
 
 def load(config: Config | None = None) -> DataFlowKernel:
@@ -270,7 +273,7 @@ def load(config: Config | None = None) -> DataFlowKernel:
     """
     global _loaded
     with _lock:
-        if _loaded is not None:
+        if _loaded is not None and not _loaded.kernel.is_orphan:
             raise ConfigurationError(
                 f"Config has already been loaded: {_loaded!r} is active; "
                 f"call its cleanup(), or fanflow.clear(), before you load another"
@@ -346,54 +349,3 @@ def _forget(ended: DataFlowKernel) -> None:
     with _lock:
         if _loaded is ended:
             _loaded = None
-
-
-# -- the end of the script -----------------------------------------------------------------------
-
-
-def _at_exit() -> None:
-    interrupted = getattr(sys, "last_type", None)
-    failed = interrupted is not None and not hasattr(sys, "ps1")
-    for kernel in list(_live):
-        try:
-            if not failed and not kernel.kernel.is_closed:
-                _wait_at_exit(kernel)
-            kernel.end(cancel=failed and issubclass(cast(type, interrupted), KeyboardInterrupt))
-        except KeyboardInterrupt:
-            if kernel.kernel.is_closed:
-                return  # the second one leaves
-            print("fanflow: cancelling; Ctrl-C again leaves at once", file=sys.stderr)
-            try:
-                kernel.end(cancel=True)
-            except KeyboardInterrupt:
-                return
-
-
-def _wait_at_exit(kernel: DataFlowKernel) -> None:
-    settings = kernel.kernel.settings
-    waits = settings.waits_at_exit if kernel.is_embedded else settings.exit_mode == "wait"
-    if not waits:
-        return
-    began = time.monotonic()
-    if kernel.kernel.wait(_SAY_AFTER_S):
-        return
-    left = len(kernel.kernel.core.tasks)
-    print(f"fanflow: the script has ended; waiting for {left} tasks (Ctrl-C cancels them)", file=sys.stderr)
-    kernel.kernel.wait()
-    _log.info("waited %.1f s for tasks at the end of the script", time.monotonic() - began)
-
-
-def _register_at_exit() -> None:
-    # Before the interpreter joins threads, and before the standard pools close (their hooks are
-    # registered by their imports, and hooks run in reverse order): tasks may still need both.
-    for pool in ("process", "thread"):
-        import_module(f"concurrent.futures.{pool}")
-    register = getattr(threading, "_register_atexit", None)
-    if register is None:  # pragma: no cover - a Python without this hook
-        import atexit
-
-        register = atexit.register
-    register(_at_exit)
-
-
-_register_at_exit()

@@ -1,7 +1,8 @@
+"""The adapter around pools that pickle although they need not, and around a pool that stays its maker's."""
+
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from multiprocessing import get_context
+from concurrent.futures import Executor, ThreadPoolExecutor
 
 import pytest
 
@@ -14,30 +15,11 @@ def two_threads() -> Executor:
     return ThreadPoolExecutor(2)
 
 
-def two_processes() -> Executor:
-    return ProcessPoolExecutor(2, mp_context=get_context("forkserver"))
-
-
-class TestThreads(ExecutorConformance):
-    in_process = True
-    enforces_walltime = False  # a foreign pool's worker stays busy
-
-    def make_spec(self) -> ExecutorSpec:
-        return ExecutorAdapter(two_threads, label="threads")
-
-
 class TestThreadsThatPickle(ExecutorConformance):
     enforces_walltime = False
 
     def make_spec(self) -> ExecutorSpec:
         return ExecutorAdapter(two_threads, label="pickling", serialize=True)
-
-
-class TestProcesses(ExecutorConformance):
-    enforces_walltime = False
-
-    def make_spec(self) -> ExecutorSpec:
-        return ExecutorAdapter(two_processes, label="processes")
 
 
 class TestGivenThreads(ExecutorConformance):

@@ -9,7 +9,7 @@ from fanflow.model.states import FINAL_STATES
 from tools.generated_parts import NUMBERS, PARTS, RESULTS, ROOT, PartError, moves, with_part
 
 
-@pytest.mark.parametrize(("path", "name"), PARTS, ids=lambda value: str(value))
+@pytest.mark.parametrize(("path", "name"), PARTS, ids=str)
 def test_a_generated_part_is_up_to_date(path: str, name: str) -> None:
     page = (ROOT / path).read_text(encoding="utf-8")
 

@@ -254,6 +254,8 @@ class as_completed(Generic[R]):  # noqa: N801 - reads as the function that it st
 
         self._draw(tell)
         while self._open:
+            if done.empty():
+                await asyncio.sleep(0)  # what has ended is told by the loop's next turn
             try:
                 # Only an empty queue is worth a timer, and what is there is taken even if time is over.
                 future = (

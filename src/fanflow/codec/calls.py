@@ -58,6 +58,16 @@ os.register_at_fork(after_in_child=_forget)  # a child must see that calls come 
 def pack_call(launch: Launch) -> bytes:
     """The call as bytes for `run_packed`, in any process that can import the same modules.
 
+    Raises:
+        PicklingError: An argument or the function cannot be pickled; the path says which part.
+    """
+    head, body = pack_parts(launch)
+    return head + body
+
+
+def pack_parts(launch: Launch) -> tuple[bytes, bytes]:
+    """The call as two pieces: the head, which all calls of the function share, and the arguments.
+
     The bytes of a plain function, a built-in or a class are taken at its first call and kept as long as it
     lives: what its closure or its module's globals are rebound to later is not seen. Other callables
     (bound methods, partials, instances) are packed anew for each call.
@@ -71,9 +81,9 @@ def pack_call(launch: Launch) -> bytes:
     else:
         head = _make_head(launch)
     if not launch.args and not launch.kwargs:
-        return head + _NO_ARGUMENTS
+        return head, _NO_ARGUMENTS
     try:
-        return head + dumps((launch.args, dict(launch.kwargs)))
+        return head, dumps((launch.args, dict(launch.kwargs)))
     except Exception as error:  # noqa: BLE001 - the arguments' own code runs in there
         raise _argument_error(launch, error) from None
 

@@ -147,7 +147,7 @@ class _Unwrapping:
     def _copy(self, item: object) -> object:
         kind = type(item)
         if kind is list or kind is dict:
-            shell: object = kind()
+            shell: object = [] if kind is list else {}
             self._copies[id(item)] = shell
             self._unfilled.append((item, shell))
             return shell

@@ -32,10 +32,13 @@ __all__ = [
 class DependencyEnded:
     """A future that is not a task of this kernel is done."""
 
-    __slots__ = ("description", "error", "task")
+    __slots__ = ("description", "error", "future", "task")
 
-    def __init__(self, task: Task, error: BaseException | None, description: str) -> None:
+    def __init__(
+        self, task: Task, future: Future[object], error: BaseException | None, description: str
+    ) -> None:
         self.task = task
+        self.future = future
         self.error = error
         self.description = description
 

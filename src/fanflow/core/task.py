@@ -99,6 +99,7 @@ class Task:
         "label",
         "needs",
         "options",
+        "order",
         "resolve",
         "since",
         "state",
@@ -124,8 +125,10 @@ class Task:
         """Whether its arguments hold futures whose results take their places before an attempt."""
         self.waiting = 0
         """Dependencies, or joined futures, that have not ended."""
-        self.broken: list[tuple[BaseException, str]] | None = None
-        """Dependencies, or joined futures, that ended badly: error and description."""
+        self.broken: list[tuple[BaseException, str, object]] | None = None
+        """Dependencies, or joined futures, that ended badly: error, description, future."""
+        self.order: list[Future[object]] | None = None
+        """What it waits for, as it came; kept if there are several."""
         self.dependants: list[Task] | None = None
         """Tasks that count this one in `waiting`."""
         self.key: str | None = None
@@ -154,6 +157,21 @@ class Task:
 
     def __repr__(self) -> str:
         return f"<task {self.id} ({self.app.name}) {self.state.name}>"
+
+
+def note_failure(task: Task, error: BaseException, description: str, future: object) -> None:
+    """One of the futures that the task waits for has ended badly."""
+    if task.broken is None:
+        task.broken = []
+    task.broken.append((error, description, future))
+
+
+def causes_of(task: Task, broken: list[tuple[BaseException, str, object]]) -> list[tuple[BaseException, str]]:
+    """What failed, in the order in which it was given to the task, whichever failed first."""
+    if len(broken) > 1:
+        places = {id(future): place for place, future in enumerate(task.order or ())}
+        broken.sort(key=lambda one: places.get(id(one[2]), len(places)))
+    return [(error, description) for error, description, _ in broken]
 
 
 def history_of(task: Task) -> FailureHistory:

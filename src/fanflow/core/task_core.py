@@ -22,7 +22,7 @@ from fanflow.core.events import (
 from fanflow.core.memo_table import MemoTable, Recorded
 from fanflow.core.places import Places
 from fanflow.core.settings import CoreSettings
-from fanflow.core.task import Task, closed_error, history_of
+from fanflow.core.task import Task, causes_of, closed_error, history_of, note_failure
 from fanflow.core.transitions import MOVES, InvalidTransitionError, Signal
 from fanflow.core.waiters import Waiters
 from fanflow.errors import BadStateException, DataFlowException, DependencyError, JoinError
@@ -122,30 +122,25 @@ class TaskCore:
             else:
                 need.dependants.append(task)
         elif need.error is not None:
-            self._break(task, need.error, f"task {need.id}")
-
-    @staticmethod
-    def _break(task: Task, error: BaseException, description: str) -> None:
-        if task.broken is None:
-            task.broken = []
-        task.broken.append((error, description))
+            note_failure(task, need.error, f"task {need.id}", need.future)
 
     def on_dependency_ended(self, event: DependencyEnded) -> None:
         task = event.task
         if task.state in FINAL_STATES:
             return
         if event.error is not None:
-            self._break(task, event.error, event.description)
+            note_failure(task, event.error, event.description, event.future)
         task.waiting -= 1
         if task.waiting == 0:
             self._ready(task)
 
     def _ready(self, task: Task) -> None:
         if task.broken is not None:
+            causes = causes_of(task, task.broken)
             if task.state is _JOINING:
-                self._finish(task, Signal.FAIL, None, JoinError(task.broken, task.id))
+                self._finish(task, Signal.FAIL, None, JoinError(causes, task.id))
             else:
-                self._finish(task, Signal.DEPENDENCY_FAIL, None, DependencyError(task.broken, task.id))
+                self._finish(task, Signal.DEPENDENCY_FAIL, None, DependencyError(causes, task.id))
         elif task.state is _JOINING:
             self._finish(task, Signal.RETURN, task.joined, None)
         elif task.app.cache and not self._closing:
@@ -289,6 +284,7 @@ class TaskCore:
             return
         self._move(task, Signal.JOIN)
         task.joined = futures if isinstance(value, list) else value
+        task.order = futures
         for future in futures:
             joined = self._task_of(future)
             if joined is None:
@@ -318,7 +314,7 @@ class TaskCore:
         task.args = ()
         task.kwargs = None
         task.joined = None
-        task.broken = None
+        task.broken = task.order = None
         del self.tasks[task.id]
         self._effects.end.append((task, value, error))
         if self._waiters:
@@ -350,7 +346,7 @@ class TaskCore:
                     if dependant.state in FINAL_STATES:
                         continue
                     if error is not None:
-                        self._break(dependant, error, f"task {task.id}")
+                        note_failure(dependant, error, f"task {task.id}", task.future)
                     dependant.waiting -= 1
                     if dependant.waiting == 0:
                         self._ready(dependant)
@@ -393,9 +389,7 @@ class TaskCore:
     def on_closing(self, event: Closing) -> None:
         self._closing = True
         for task in list(self.tasks.values()):
-            if task.state in FINAL_STATES:
-                continue  # ended by an earlier one of this loop
-            if task.attempt is None or event.final:
+            if task.id in self.tasks and (task.attempt is None or event.final):
                 if task.attempt is not None:
                     self._close_attempt(task.attempt)
                 self._finish(task, Signal.FAIL, None, closed_error(task))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import Future
 
 from fanflow.model.files import File
-from fanflow.runtime.futures import outcome_of
+from fanflow.runtime.futures import AppFuture, outcome_of
 
 
 class DataFuture(Future[File]):
@@ -33,6 +33,18 @@ class DataFuture(Future[File]):
             self.set_result(self.file_obj)
         else:
             self.set_exception(error)
+
+    def result(self, timeout: float | None = None) -> File:
+        """The file, when its task has ended. Waits and raises as that task's future does."""
+        return super().result(self._before_wait(timeout))
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """What its task raised, or None."""
+        return super().exception(self._before_wait(timeout))
+
+    def _before_wait(self, timeout: float | None) -> float | None:
+        parent = self.parent
+        return parent.before_wait(timeout) if isinstance(parent, AppFuture) and not self.done() else timeout
 
     @property
     def tid(self) -> int:

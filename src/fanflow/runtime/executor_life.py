@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from fanflow.core.events import CallRequested
-from fanflow.errors import NoDataFlowKernelError
+from fanflow.errors import NoDataFlowKernelError, WaitInCallbackError
 from fanflow.spi.executor import EventSink, Executor, Loop
 
 if TYPE_CHECKING:
@@ -35,14 +35,20 @@ def add_executor(kernel: Kernel, executor: Executor) -> None:
 
     Raises:
         NoDataFlowKernelError: The kernel has been cleaned up.
+        WaitInCallbackError: Called by a done-callback.
     """
+    if kernel.in_kernel_thread():
+        raise WaitInCallbackError(f"executor {executor.label!r} to be added")
+    refusal = NoDataFlowKernelError(f"executor {executor.label!r} cannot be added: its kernel is closed")
     if kernel.is_closed:
-        raise NoDataFlowKernelError(f"executor {executor.label!r} cannot be added: its kernel is closed")
+        raise refusal
     added = threading.Event()
     failures: list[Exception] = []
 
     def add() -> None:
         try:
+            if kernel.is_closed:
+                raise refusal
             executor.start(kernel.post_all, kernel.loop)
         except Exception as error:  # noqa: BLE001 - it is raised in the caller
             failures.append(error)
@@ -62,7 +68,7 @@ def close_executors(executors: Iterable[Executor], seconds: float) -> None:
     ends_at = time.monotonic() + seconds
     threads = [
         threading.Thread(target=_close, args=(executor, ends_at), name="fanflow-closing", daemon=True)
-        for executor in executors
+        for executor in list(executors)
     ]
     for thread in threads:
         thread.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import operator
+import os
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError, Future
@@ -31,8 +32,16 @@ R = TypeVar("R")
 
 _log = logging.getLogger("fanflow")
 
-_LATCH = threading.RLock()
+_latch = threading.RLock()
 """Guards every future that nobody waits for yet. Re-entrant: a signal handler may cancel."""
+
+
+def _renew_latch() -> None:
+    global _latch
+    _latch = threading.RLock()  # another thread may have held it when the process was forked
+
+
+os.register_at_fork(after_in_child=_renew_latch)
 
 _DONE = (FINISHED, CANCELLED_AND_NOTIFIED)
 
@@ -74,7 +83,7 @@ class AppFuture(Future[R], Generic[R]):
     def _share(self) -> _Waiters:
         shared = self._shared
         if shared is None:
-            with _LATCH:
+            with _latch:
                 if self._shared is None:
                     self._shared = _Waiters()
                 shared = self._shared
@@ -97,7 +106,7 @@ class AppFuture(Future[R], Generic[R]):
     def claim(self) -> bool:
         """Whether the attempt may start; afterwards only a kill can stop it. Executors call this."""
         if self._shared is None:
-            with _LATCH:
+            with _latch:
                 if self._shared is None:
                     return self._claim()
         with self._share().condition:
@@ -108,10 +117,16 @@ class AppFuture(Future[R], Generic[R]):
             self._state = RUNNING
         return self._state is RUNNING
 
+    def unclaim(self) -> None:
+        """The attempt that claimed it has ended, and another is to start: it can be cancelled until then."""
+        with self._share().condition:
+            if self._state is RUNNING:
+                self._state = PENDING
+
     def settle(self, value: R | None, error: BaseException | None) -> bool:
         """Resolve it; False if it was cancelled before. Kernel thread only; runs no callbacks."""
         if self._shared is None:
-            with _LATCH:
+            with _latch:
                 if self._shared is None:
                     if self._state is CANCELLED_AND_NOTIFIED:
                         return False
@@ -143,12 +158,16 @@ class AppFuture(Future[R], Generic[R]):
         return self._shared is not None and bool(self._shared.callbacks)
 
     def run_callbacks(self) -> None:
-        """Call the done-callbacks; their errors are logged. Kernel thread only."""
-        for callback in self._share().callbacks:
+        """Call the done-callbacks, once; their errors are logged. Kernel thread only."""
+        shared = self._share()
+        callbacks, shared.callbacks = shared.callbacks, []
+        for callback in callbacks:
             try:
                 callback(self._as_object())
-            except Exception:  # noqa: BLE001 - a user's function
+            except BaseException as error:  # a user's function; sys.exit() must not end the kernel thread
                 _log.exception("a done-callback of %r failed", self)
+                if isinstance(error, KeyboardInterrupt) and not self.kernel.in_kernel_thread():
+                    raise
 
     def cancel(self) -> bool:
         """Stop the task if it has not ended; decides at once.
@@ -205,21 +224,30 @@ class AppFuture(Future[R], Generic[R]):
         """
         if self._state is FINISHED and self._exception is None:
             return cast(R, self._result)
-        self._may_wait(timeout)
-        return super().result(timeout)
+        return super().result(self.before_wait(timeout))
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """What the call raised, or None. Waits and raises as `result` does, but for that."""
-        if self._state is not FINISHED:
-            self._may_wait(timeout)
-        return super().exception(timeout)
+        return super().exception(self.before_wait(timeout))
 
-    def _may_wait(self, timeout: float | None) -> None:
+    def before_wait(self, timeout: float | None) -> float | None:
+        """Refuse a wait that would never end; in a worker's thread, wait.
+
+        Args:
+            timeout: Seconds that the caller will wait; None for no limit.
+
+        Returns:
+            Seconds left of them.
+
+        Raises:
+            WaitInCallbackError: This is the kernel thread.
+            DeadlockError: Every worker waits.
+        """
         if self._state in _DONE:
-            return
+            return timeout
         if self.kernel.in_kernel_thread():
             raise WaitInCallbackError(f"task {self.task.id} ({self.task.app.name})")
-        self.kernel.before_wait(self._as_object(), timeout)
+        return self.kernel.before_wait(self._as_object(), timeout)
 
     def __await__(self) -> Generator[object, None, R]:
         yield from until_done(self)

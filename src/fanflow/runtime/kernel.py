@@ -15,7 +15,7 @@ from typing import cast
 
 from fanflow.codec.worker_flag import current_worker
 from fanflow.core.arguments import gather_deep, gather_shallow, needs_walk, unwrap_deep, unwrap_shallow
-from fanflow.core.events import Closing, CoreEvent, WaitRequested
+from fanflow.core.events import CallRequested, Closing, CoreEvent, Effects, WaitRequested
 from fanflow.core.settings import CoreSettings
 from fanflow.core.task import AppSpec, CallOptions, Task
 from fanflow.core.task_core import TaskCore
@@ -23,6 +23,7 @@ from fanflow.errors import InternalConsistencyError, NoDataFlowKernelError, Wait
 from fanflow.ids import INTERNAL_LABEL, ExecutorLabel, TaskId
 from fanflow.model.states import States
 from fanflow.runtime.context import JOINING_KERNEL
+from fanflow.runtime.crash import crash_error, end_all
 from fanflow.runtime.dependencies import find_dependencies
 from fanflow.runtime.executor_life import close_executors, start_executors
 from fanflow.runtime.explain import Explanation, explain_task
@@ -45,6 +46,7 @@ _MOST_PER_TURN = 2_000
 
 _CLOSE_EXECUTORS_S = 10.0
 _CLOSE_THREAD_S = 10.0
+_CANCEL_ALL_S = 2.0
 
 _kernels: weakref.WeakSet[Kernel] = weakref.WeakSet()
 
@@ -84,7 +86,6 @@ class Kernel:
         )
         self.core = TaskCore(core_settings, self._task_of)
         self._ids = itertools.count()
-        self._submitted = 0
         plug_in = settings.dependency_resolver
         deep = settings.deep_dependencies
         self._gather = plug_in.traverse_to_gather if plug_in else gather_deep if deep else gather_shallow
@@ -97,8 +98,14 @@ class Kernel:
         self._drivers = [drive for one in self.executors.values() if (drive := getattr(one, "drive", None))]
         self._refuses: str | None = None
         """Why no task is taken any more; None while tasks are taken."""
+        self.is_orphan = False
+        """This process was forked from the kernel's."""
         self._ended = False
-        self._crashed = False
+        """The thread is to end when it has handled what there is."""
+        self._is_down = False
+        """The executors are closed, too."""
+        self._performing: Effects | None = None
+        self._crash_error: InternalConsistencyError | None = None
         self._close_lock = threading.Lock()
         self._rest_lock = threading.RLock()
         self._thread = threading.Thread(target=self._run, name="fanflow-kernel", daemon=True)
@@ -142,12 +149,12 @@ class Kernel:
         if self.in_kernel_thread():
             raise WaitInCallbackError("the kernel to be cleaned up")
         with self._close_lock:
-            if self._ended:
+            if self._is_down:
                 return
-            if os.getpid() != self._pid:
-                self._ended = True
+            if self.is_orphan:
+                self._ended = self._is_down = True
                 return
-            self._refuses = "has been cleaned up"
+            self._refuses = self._refuses or "has been cleaned up"
             if self.gate is not None:
                 self.gate.close()
             if cancel:
@@ -155,7 +162,7 @@ class Kernel:
             self.post(Closing(final=False))
             close_executors(self.executors.values(), _CLOSE_EXECUTORS_S)
             self.post(Closing(final=True))
-            self._ended = True
+            self._ended = self._is_down = True
             self.loop.wake()
             self._thread.join(_CLOSE_THREAD_S)
             if self._thread.is_alive():
@@ -167,8 +174,15 @@ class Kernel:
                 self.loop.close()
 
     def _cancel_all(self) -> None:
-        for task in list(self.core.tasks.values()):
-            cast("AppFuture[object]", task.future).cancel()
+        done = threading.Event()
+
+        def cancel() -> None:
+            for task in list(self.core.tasks.values()):
+                cast("AppFuture[object]", task.future).cancel()
+            done.set()
+
+        self.post(CallRequested(cancel))  # there, since tasks may still be in the inbox
+        done.wait(_CANCEL_ALL_S)
 
     # -- submission -----------------------------------------------------------------------------
 
@@ -201,13 +215,15 @@ class Kernel:
         if before is not None:
             before(task)
         if (args or kwargs) and needs_walk(args, kwargs):
-            find_dependencies(task, self._gather, self._task_of)
+            try:
+                find_dependencies(task, self._gather, self._task_of)
+            except Exception as error:  # noqa: BLE001 - of a resolver plug-in, or of an argument's own code
+                return self.submit_failed(app, error)
         if self.gate is not None:
             self.gate.enter(may_wait=self._caller_may_wait())
         self._inbox.append(task)
         if self._asleep:
-            self._asleep = False
-            self.loop.wake()
+            self._rouse()
         if self._ended:
             self._handle_rest()
         for drive in self._drivers:
@@ -229,9 +245,9 @@ class Kernel:
         return None
 
     def _refusal(self, app_name: str) -> str:
-        return (
-            f"Cannot submit to a DFK that has been cleaned up: the kernel of app {app_name!r} {self._refuses}"
-        )
+        cleaned_up = not self.is_orphan and self._crash_error is None
+        about = "Cannot submit to a DFK that has been cleaned up: " if cleaned_up else ""
+        return f"{about}the kernel of app {app_name!r} {self._refuses}"
 
     def _caller_may_wait(self) -> bool:
         if self.in_kernel_thread() or JOINING_KERNEL.get() is not None or current_worker() is not None:
@@ -254,8 +270,7 @@ class Kernel:
         """Tell the rules something. Any thread, signal handlers included."""
         self._inbox.append(event)
         if self._asleep:
-            self._asleep = False
-            self.loop.wake()
+            self._rouse()
         if self._ended:
             self._handle_rest()
 
@@ -263,10 +278,17 @@ class Kernel:
         """Tell the rules several things; what executors report through."""
         self._inbox.extend(events)
         if self._asleep:
-            self._asleep = False
-            self.loop.wake()
+            self._rouse()
         if self._ended:
             self._handle_rest()
+
+    def _rouse(self) -> None:
+        try:
+            self._asleep = False
+            self.loop.wake()
+        except BaseException:  # Ctrl-C in between: without the wake-up all later callers would wait for ever
+            self.loop.wake()
+            raise
 
     def _run(self) -> None:
         self._thread_id = threading.get_ident()
@@ -282,6 +304,8 @@ class Kernel:
                     self._handle(min(len(inbox), _MOST_PER_TURN))
         except BaseException as error:  # noqa: BLE001 - a bug of ours must not leave futures open
             self._crash(error)
+        finally:
+            self._thread_id = None  # a thread that starts later may get the same
 
     def _handle(self, number: int) -> None:
         take = self._inbox.popleft
@@ -289,9 +313,14 @@ class Kernel:
         if len(self.labels) > 1:
             for label in self.labels:
                 self.core.places.capacities[label] = self.executors[label].capacity
-        effects = self.core.handle(batch, self.loop.now())
+        try:
+            effects = self._performing = self.core.handle(batch, self.loop.now())
+        except BaseException:
+            self._inbox.extendleft(reversed(batch))
+            raise
         del batch  # what it refers to may end here, and with it the results it holds
         self.performer.perform(effects)
+        self._performing = None
         self._summary.note()
 
     def _handle_rest(self) -> None:
@@ -299,24 +328,21 @@ class Kernel:
         if self._thread.is_alive() and not self.in_kernel_thread():
             return
         with self._rest_lock:
-            while self._inbox and not self._crashed:
+            if self._crash_error is not None:
+                end_all(self.core, None, self._inbox, self._crash_error)
+            while self._inbox:
                 self.performer.perform(self.core.handle([self._inbox.popleft()], self.loop.now()))
 
     def _crash(self, error: BaseException) -> None:
         """The rules or their performer failed: a bug. Every open future ends with it."""
         _log.critical("the kernel thread failed; every open task fails", exc_info=error)
-        self._refuses = f"failed: {type(error).__name__}: {error}"
-        self._crashed = self._ended = True
-        told = InternalConsistencyError(
-            f"the kernel thread failed with {type(error).__name__}: {error}; please report it with the log"
-        )
-        told.__cause__ = error
-        for task in list(self.core.tasks.values()):
-            task.state, task.error = States.failed, told
-            cast("AppFuture[object]", task.future).settle(None, told)
+        told = crash_error(error)
+        self._refuses = f"has failed with {type(error).__name__}: {error}"
+        self._crash_error, self._ended = told, True
         if self.gate is not None:
             self.gate.close()
-        raise error
+        with self._rest_lock:
+            end_all(self.core, self._performing, self._inbox, told)
 
     # -- waiting and looking ----------------------------------------------------------------------
 
@@ -334,32 +360,29 @@ class Kernel:
         """
         if self.in_kernel_thread():
             raise WaitInCallbackError("all current tasks")
+        if self.is_orphan:
+            raise NoDataFlowKernelError(f"there are no tasks to wait for: their kernel {self._refuses}")
         if self._ended:
             return True
         done = threading.Event()
         self.post(WaitRequested(done.set))
         return done.wait(timeout)
 
-    def before_wait(self, future: AppFuture[object], timeout: float | None) -> None:
-        """Called by a future whose caller is about to wait; may wait itself."""
-        if os.getpid() != self._pid:
+    def before_wait(self, future: AppFuture[object], timeout: float | None) -> float | None:
+        """Called by a future whose caller is about to wait; may wait itself. Returns the seconds left."""
+        if self.is_orphan:
             raise NoDataFlowKernelError(
                 f"task {future.task.id} belongs to the process {self._pid} that forked this one; "
                 f"wait for it there, or fork before load()"
             )
-        worker = current_worker()
-        if worker is not None:
-            self.waits.wait(worker, future, timeout)
-
-    @property
-    def foreign_waits(self) -> int:
-        """Futures from outside that tasks wait for now."""
-        return len(self.performer.foreign)
+        return self.waits.wait(current_worker() or threading.current_thread(), future, timeout)
 
     def can_kill(self, task: Task) -> bool:
         """Whether cancelling would end the attempt that is running."""
         if task.label is None:
             return False
+        if task.state in (States.joining, States.fail_retryable):
+            return True  # nothing of it runs
         executor = self.executors[task.label]
         return executor.kills or (task.app.runs_command and executor.stops_commands)
 
@@ -373,7 +396,8 @@ class Kernel:
 
     def orphan(self) -> None:
         """This process was forked from the kernel's: it has no thread here. Called in the child."""
-        self._refuses = "belongs to the process that forked this one; load() again here"
+        self.is_orphan = True
+        self._refuses = "belongs to the process that forked this one; fork first, or load() again here"
 
 
 def _after_fork_in_child() -> None:

@@ -6,6 +6,7 @@ import heapq
 import itertools
 import os
 import select
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -30,9 +31,11 @@ class LoopTimer:
 class _WakeUp:
     """A descriptor that any thread can make readable: an eventfd, or a pipe where there is none."""
 
-    __slots__ = ("_read", "_write")
+    __slots__ = ("_is_open", "_lock", "_read", "_write")
 
     def __init__(self) -> None:
+        self._is_open = True
+        self._lock = threading.RLock()  # a signal handler may set it, too
         if hasattr(os, "eventfd"):
             self._read = self._write = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         else:  # pragma: no cover - macOS
@@ -44,16 +47,21 @@ class _WakeUp:
         return self._read
 
     def set(self) -> None:
-        with suppress(BlockingIOError):
-            os.write(self._write, b"\1\0\0\0\0\0\0\0")
+        # Never to a descriptor that has been closed: its number may be that of somebody's file by now.
+        with self._lock, suppress(BlockingIOError):
+            if self._is_open:
+                os.write(self._write, b"\1\0\0\0\0\0\0\0")
 
     def clear(self) -> None:
         with suppress(BlockingIOError):
             os.read(self._read, 4096)
 
     def close(self) -> None:
-        for fd in {self._read, self._write}:
-            os.close(fd)
+        with self._lock:
+            if self._is_open:
+                self._is_open = False
+                for fd in {self._read, self._write}:
+                    os.close(fd)
 
 
 class KernelLoop:

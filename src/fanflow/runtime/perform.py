@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, cast
 from fanflow.core.arguments import unwrap_call
 from fanflow.core.events import ArgumentsFailed, DependencyEnded, Effects, MemoKeyed, RetryDecided
 from fanflow.core.task import Task
-from fanflow.errors import InternalConsistencyError
+from fanflow.errors import ExecutorError, InternalConsistencyError, JoinError
 from fanflow.ids import INTERNAL_LABEL, AttemptId, ExecutorLabel, TaskId
-from fanflow.model.attempts import AttemptEvent, Launch, Lost, Raised, Returned
+from fanflow.model.attempts import AttemptEvent, ExecutorFailed, Launch, Lost, Raised, Returned
 from fanflow.runtime.context import run_join_body
 from fanflow.runtime.data_futures import DataFuture
 from fanflow.runtime.futures import AppFuture, outcome_of
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("fanflow")
 
 _SLOW_CALLBACK_S = 0.05
+_WARN_EVERY_S = 10.0
+"""A program with one slow callback usually has thousands."""
 _NO_KWARGS: Mapping[str, object] = {}
 
 _NO_TASK = TaskId(-1)
@@ -65,10 +67,16 @@ class Performer:
         self._latch = _OpenLatch()
         self._jobs: dict[AttemptId, JobDone] = {}
         self._next_job = -1
-        self.foreign: set[object] = set()
+        self._foreign: set[object] = set()
         """One token for each future from outside that is being waited for."""
+        self._next_warning = 0.0
         self.dropped = 0
         """Outcomes that came after their attempt was closed."""
+
+    @property
+    def waits_for_others(self) -> bool:
+        """Whether something that is neither a task nor its attempt may still let tasks go on. Any thread."""
+        return bool(self._foreign or self._jobs)
 
     def perform(self, effects: Effects) -> None:
         """Everything of one batch: results first, then new attempts, then what may take longer."""
@@ -97,7 +105,7 @@ class Performer:
         for task, value, error in ended:
             future = cast("AppFuture[object]", task.future)
             if task.app.joins and error is None:
-                future.settle(_joined_value(value), None)
+                future.settle(*_joined_value(task, value))
             else:
                 future.settle(value, error)
             if future.has_callbacks:
@@ -109,8 +117,10 @@ class Performer:
     def _run_callbacks(self, future: AppFuture[object]) -> None:
         began = time.monotonic()
         future.run_callbacks()
-        took = time.monotonic() - began
-        if took > _SLOW_CALLBACK_S:
+        ended = time.monotonic()
+        took = ended - began
+        if took > _SLOW_CALLBACK_S and ended >= self._next_warning:
+            self._next_warning = ended + _WARN_EVERY_S
             _log.warning(
                 "a done-callback of %r took %.0f ms in the kernel thread, where it delays every task; "
                 "let it hand the work to a thread of its own",
@@ -137,7 +147,16 @@ class Performer:
                 else:
                     batch.append(launch)
         for label, batch in batches.items():
+            self._submit(label, batch)
+
+    def _submit(self, label: ExecutorLabel, batch: list[Launch]) -> None:
+        try:
             self.executors[label].submit(batch)
+        except Exception as error:  # noqa: BLE001 - a plug-in that breaks its rules must not end the kernel
+            _log.exception("executor %r failed while it was given %d attempts", label, len(batch))
+            cause = ExecutorError(label, f"submit raised {error!r}")
+            lost = [Lost(launch.attempt, cause) for launch in batch]
+            self._kernel.post_all([ExecutorFailed(label, error), *lost])
 
     def _make(self, task: Task) -> Launch | None:
         args, kwargs = task.args, task.kwargs or _NO_KWARGS
@@ -157,6 +176,8 @@ class Performer:
             function = run_join_body
         future = cast("AppFuture[object]", task.future)
         attempt = cast(AttemptId, task.attempt)
+        if task.tries > 1:
+            future.unclaim()
         launch = Launch(attempt, task.id, app.name, function, args, kwargs, future)
         if task.options is not None:
             launch.walltime = task.options.walltime
@@ -177,7 +198,7 @@ class Performer:
                 self._kernel.post(ArgumentsFailed(attempt, error))
                 return
             plain, named = cast(Call, call)
-            self.executors[cast(ExecutorLabel, task.label)].submit([self._assemble(task, plain, named)])
+            self._submit(cast(ExecutorLabel, task.label), [self._assemble(task, plain, named)])
 
         self.run_job(unwrap, submit)
 
@@ -186,7 +207,10 @@ class Performer:
         for label, attempt in orders:
             by_label.setdefault(label, []).append(attempt)
         for label, attempts in by_label.items():
-            self.executors[label].cancel(attempts)
+            try:
+                self.executors[label].cancel(attempts)
+            except Exception:  # noqa: BLE001 - a plug-in, as above; what it did not stop is dropped later
+                _log.exception("executor %r failed while attempts were cancelled", label)
 
     # -- other people's futures and code ----------------------------------------------------------
 
@@ -195,16 +219,20 @@ class Performer:
         if isinstance(future, DataFuture):
             description = f"DataFuture from task {future.tid}"
         else:
-            description = repr(future)
-            self.foreign.add(token)
+            description = _described(future)
+            self._foreign.add(token)
         kernel = self._kernel
 
         def report(done: Future[object]) -> None:
             _, error = outcome_of(done)
-            self.foreign.discard(token)
-            kernel.post(DependencyEnded(task, error, description))
+            self._foreign.discard(token)
+            kernel.post(DependencyEnded(task, future, error, description))
 
-        future.add_done_callback(report)
+        try:
+            future.add_done_callback(report)
+        except Exception as error:  # noqa: BLE001 - a future of a class that we do not know
+            self._foreign.discard(token)
+            kernel.post(DependencyEnded(task, future, error, description))
 
     def _compute_key(self, task: Task) -> None:
         app, args, kwargs = task.app, task.args, task.kwargs or {}
@@ -258,8 +286,20 @@ class Performer:
             on_done(None, event.cause)
 
 
-def _joined_value(joined: object) -> object:
-    """Results of what a join app returned; every future in it is done and has a result."""
-    if isinstance(joined, list):
-        return [future.result(timeout=0) for future in cast("list[Future[object]]", joined)]
-    return cast("Future[object]", joined).result(timeout=0)
+def _joined_value(task: Task, joined: object) -> tuple[object, BaseException | None]:
+    """Results of what a join app returned; every future in it is done and had a result."""
+    futures = cast("list[Future[object]]", joined if isinstance(joined, list) else [joined])
+    values: list[object] = []
+    for future in futures:
+        value, error = outcome_of(future)
+        if error is not None:  # cancelled between the end of its attempt and this
+            return None, JoinError([(error, _described(future))], task.id)
+        values.append(value)
+    return (values if isinstance(joined, list) else values[0]), None
+
+
+def _described(future: Future[object]) -> str:
+    try:
+        return repr(future)
+    except Exception:  # noqa: BLE001 - of a class that we do not know, and this is the kernel thread
+        return f"a {type(future).__name__} without a repr"

@@ -9,10 +9,11 @@ from concurrent.futures import wait
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from fanflow.errors import DeadlockError
+from fanflow.model.attempts import Launch
 
 if TYPE_CHECKING:
     from fanflow.core.task import Task
-    from fanflow.model.attempts import Launch
+    from fanflow.ids import AttemptId
     from fanflow.runtime.futures import AppFuture
     from fanflow.runtime.kernel import Kernel
 
@@ -45,14 +46,22 @@ class WorkerWaits:
         self._lock = threading.Lock()
         self._waits: dict[int, tuple[WorkerThread, AppFuture[object]]] = {}
 
-    def wait(self, worker: object, future: AppFuture[object], timeout: float | None) -> None:
+    def wait(self, worker: object, future: AppFuture[object], timeout: float | None) -> float | None:
         """Wait for the future as long as the caller would; the caller takes the outcome afterwards.
+
+        Args:
+            worker: Who runs this code. What is no worker thread that runs an attempt does not wait here.
+            future: What is waited for.
+            timeout: Seconds; None for no limit.
+
+        Returns:
+            Seconds left.
 
         Raises:
             DeadlockError: Every attempt that runs waits like this one, and nothing else can end that.
         """
-        if not isinstance(worker, WorkerThread):
-            return
+        if not isinstance(worker, WorkerThread) or not isinstance(worker.current, Launch):
+            return timeout
         ident = threading.get_ident()
         ends_at = None if timeout is None else time.monotonic() + timeout
         with self._lock:
@@ -64,22 +73,28 @@ class WorkerWaits:
                 if ends_at is not None:
                     patience = min(patience, ends_at - time.monotonic())
                     if patience <= 0:
-                        return
+                        return 0.0
                 wait((future,), patience)
                 seen = self._look(seen, worker)
         finally:
             with self._lock:
                 del self._waits[ident]
+        return timeout
 
     def _look(self, seen: tuple[object, ...] | None, worker: WorkerThread) -> tuple[object, ...] | None:
         """A fingerprint of the deadlock there is, or None; raises when it is the one seen before."""
         with self._lock:
             waits = list(self._waits.values())
         core = self._kernel.core
-        waiting = {launch.attempt for waiter, _ in waits if (launch := waiter.current) is not None}
         attempts = dict(core.attempts)
+        waiting: set[AttemptId] = set()
+        for waiter, _ in waits:
+            launch = waiter.current
+            # A task of another kernel may wait here, too: its attempt has a number of its own.
+            if launch is not None and (task := attempts.get(launch.attempt)) and task.future is launch.latch:
+                waiting.add(launch.attempt)
         running = [task for attempt, task in attempts.items() if attempt not in waiting and self._runs(task)]
-        if running or any(future.done() for _, future in waits) or self._kernel.foreign_waits:
+        if running or any(future.done() for _, future in waits) or self._kernel.performer.waits_for_others:
             return None
         fingerprint = (tuple(sorted(waiting)), len(attempts), len(core.tasks))
         if fingerprint == seen:

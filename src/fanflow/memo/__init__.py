@@ -1,0 +1,1 @@
+"""Memoization: which calls are equal, so that equal calls can share one result."""

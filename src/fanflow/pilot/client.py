@@ -1,0 +1,176 @@
+"""What the client knows of its attempts on the engine. No sockets; kernel thread only."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import CancelledError
+
+from fanflow.errors import AppTimeout
+from fanflow.ids import AttemptId
+from fanflow.model.attempts import AttemptEvent, Launch, Lost, Raised
+from fanflow.pilot import wire
+from fanflow.pilot.chunks import Assembly, AssemblyError
+from fanflow.pilot.errors import ManagerLost, WorkerLost
+from fanflow.pilot.parcels import Functions, Packed, messages_of, pack
+from fanflow.pilot.unpacking import Unpacker
+
+_log = logging.getLogger("fanflow.pilot")
+
+Frames = Sequence[bytes | memoryview]
+Facts = list[dict[str, object]]
+
+
+class ClientCore:
+    """Holds every call until its outcome is there, so that the interchange may die and forget.
+
+    Args:
+        unpacker: Turns payloads into outcomes.
+    """
+
+    def __init__(self, unpacker: Unpacker) -> None:
+        self.functions = Functions()
+        self.open: dict[int, Packed] = {}
+        """Attempts without an outcome."""
+        self.managers: dict[str, wire.ManagerJoined] = {}
+        """Managers that take tasks, by uid."""
+        self.malformed = 0
+        """Messages of the interchange that made no sense."""
+        self._unpacker = unpacker
+        self._arriving = Assembly()
+        self._questions: dict[int, Callable[[Facts], None]] = {}
+        self._numbers = itertools.count()
+        self._handlers: dict[type, Callable[..., None]] = {
+            wire.Results: self._on_results,
+            wire.Chunk: self._on_chunk,
+            wire.Answer: self._on_answer,
+            wire.ManagerJoined: self._on_joined,
+            wire.ManagerLeft: self._on_left,
+            wire.ManagerRefused: self._on_refused,
+            wire.Printed: self._on_printed,
+            wire.Heartbeat: lambda header, frames: None,
+        }
+        self._events: list[AttemptEvent] = []
+        self._again: list[Packed] = []
+
+    @property
+    def capacity(self) -> int:
+        """Workers that are connected."""
+        return sum(manager.slots for manager in self.managers.values())
+
+    # -- out ------------------------------------------------------------------------------------
+
+    def submit(self, batch: Iterable[Launch]) -> tuple[list[Frames], list[AttemptEvent]]:
+        """Messages for these attempts, and what becomes at once of those that cannot be sent."""
+        packed: list[Packed] = []
+        refused: list[AttemptEvent] = []
+        for launch in batch:
+            try:
+                call = pack(launch, self.functions)
+            except Exception as error:  # noqa: BLE001 - pickling runs anybody's code
+                refused.append(Raised(launch.attempt, error))
+            else:
+                self.open[launch.attempt] = call
+                packed.append(call)
+        return self._messages(packed), refused
+
+    def _messages(self, calls: list[Packed]) -> list[Frames]:
+        messages: list[Frames] = [*self.functions.take_new()]
+        if calls:
+            messages.extend(messages_of(calls))
+        return messages
+
+    def everything(self) -> list[Frames]:
+        """Messages for an interchange that knows nothing: all functions, all open attempts."""
+        return [*self.functions.all(), *messages_of(list(self.open.values()))]
+
+    def cancel(self, attempts: Sequence[AttemptId]) -> list[Frames]:
+        """Messages that stop these; their outcomes are not awaited any more."""
+        known = [attempt for attempt in attempts if self.open.pop(attempt, None) is not None]
+        return [[wire.encode(wire.Cancel(known))]] if known else []
+
+    def ask(self, what: str, on_answer: Callable[[Facts], None]) -> Frames:
+        """A question to the interchange."""
+        number = next(self._numbers)
+        self._questions[number] = on_answer
+        return [wire.encode(wire.Ask(number, what))]
+
+    # -- in -------------------------------------------------------------------------------------
+
+    def receive(self, messages: Iterable[Frames]) -> tuple[list[AttemptEvent], list[Frames]]:
+        """Take messages of the interchange: outcomes to report, messages to send."""
+        self._events, self._again = [], []
+        for frames in messages:
+            try:
+                header = wire.decode_to_client(frames[0])
+                self._handlers[type(header)](header, frames)
+            except (ValueError, IndexError, AssemblyError):
+                self.malformed += 1
+                _log.exception("a message of the interchange makes no sense")
+        again, self._again = self._again, []
+        return self._events, self._messages(again) if again else []
+
+    def _on_results(self, header: wire.Results, frames: Frames) -> None:
+        parts = wire.split(header.items, frames[1])
+        pop, unpack = self.open.pop, self._unpacker.unpack
+        for item, part in zip(header.items, parts, strict=True):
+            call = pop(item.attempt, None)
+            if call is None:
+                continue  # cancelled, or reported before
+            if item.lost is not None:
+                self._lost(call, item.lost)
+                continue
+            pieces = self._arriving.finish(item.attempt, item.size) if item.size > wire.INLINE_LIMIT else None
+            event = unpack(AttemptId(item.attempt), call.name, part, pieces)
+            if event is not None:
+                self._events.append(event)
+
+    def _lost(self, call: Packed, loss: wire.Loss) -> None:
+        attempt = AttemptId(call.item.attempt)
+        self._arriving.drop(attempt)
+        if loss.cause == "drained":
+            self.open[attempt] = call  # it had not started: nobody needs to know
+            self._again.append(call)
+        elif loss.cause == "walltime":
+            limit = call.item.walltime_ms / 1000
+            self._events.append(
+                Raised(attempt, AppTimeout(f"App {call.name} exceeded walltime: {limit} seconds"))
+            )
+        elif loss.cause == "cancelled":
+            self._events.append(Lost(attempt, CancelledError(f"attempt {attempt} was cancelled")))
+        elif loss.cause == "manager":
+            lost = ManagerLost(str(loss.worker), loss.host, detail=loss.detail)
+            self._events.append(Lost(attempt, lost, blames_task=loss.blames_task))
+        else:
+            died = WorkerLost(loss.worker, loss.host, cause=loss.cause, detail=loss.detail)
+            self._events.append(Lost(attempt, died, blames_task=loss.blames_task))
+
+    def _on_chunk(self, header: wire.Chunk, frames: Frames) -> None:
+        if header.attempt in self.open:
+            self._arriving.add(header.attempt, header.offset, frames[1])
+
+    def _on_answer(self, header: wire.Answer, frames: Frames) -> None:
+        on_answer = self._questions.pop(header.number, None)
+        if on_answer is not None:
+            on_answer(header.facts)
+
+    def _on_joined(self, header: wire.ManagerJoined, frames: Frames) -> None:
+        self.managers[header.uid] = header
+        _log.info("manager %s of block %s joined: %d workers on %s", *_who(header), header.slots, header.host)
+
+    def _on_left(self, header: wire.ManagerLeft, frames: Frames) -> None:
+        self.managers.pop(header.uid, None)
+        _log.warning("manager %s of block %s on %s left: %s", *_who(header), header.host, header.reason)
+
+    def _on_refused(self, header: wire.ManagerRefused, frames: Frames) -> None:
+        _log.error("manager %s of block %s on %s was refused: %s", *_who(header), header.host, header.reason)
+
+    def _on_printed(self, header: wire.Printed, frames: Frames) -> None:
+        call = self.open.get(header.attempt)
+        name = call.name if call is not None else "?"
+        self._unpacker.show(f"[{name} on {header.host}] {header.text}", is_error=header.is_error)
+
+
+def _who(header: wire.ManagerJoined | wire.ManagerLeft | wire.ManagerRefused) -> tuple[str, str]:
+    return header.uid, header.block

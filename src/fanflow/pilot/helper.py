@@ -1,0 +1,199 @@
+"""The helper process: imports the libraries once, then forks interchange and local managers.
+
+It has one thread and no zmq context, so its forks are clean. It lives as long as the client: when the
+client's end of the control socket closes, everything that was forked here is killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import select
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from fanflow.pilot.process_control import become_subreaper, children_of, die_with_parent
+
+_PRELOADED: Final = ("cloudpickle", "zmq", "fanflow.codec.calls")
+_MESSAGE_BYTES: Final = 1 << 20
+
+
+class Surroundings(msgspec.Struct, array_like=True, tag=True):
+    """First message to the helper: what the client's process looks like."""
+
+    sys_path: list[str]
+    directory: str
+    argv: list[str]
+
+
+class Start(msgspec.Struct, array_like=True, tag=True):
+    """Fork a process that calls `module.main(config)`."""
+
+    number: int
+    """Chosen by the client, to tell the answers apart."""
+    module: str
+    config: bytes
+    """For the module's `decode_config`."""
+
+
+class Signal(msgspec.Struct, array_like=True, tag=True):
+    """Send a signal to a process that was started with this number."""
+
+    number: int
+    signal: int
+
+
+class Ready(msgspec.Struct, array_like=True, tag=True):
+    """Everything is imported."""
+
+    pid: int
+
+
+class Forked(msgspec.Struct, array_like=True, tag=True):
+    """The process runs."""
+
+    number: int
+    pid: int
+
+
+class Ended(msgspec.Struct, array_like=True, tag=True):
+    """The process has ended."""
+
+    number: int
+    status: int
+    """Exit status; minus the signal's number if a signal ended it."""
+
+
+ToHelper = Surroundings | Start | Signal
+FromHelper = Ready | Forked | Ended
+decode_to_helper = msgspec.msgpack.Decoder(ToHelper).decode
+decode_from_helper = msgspec.msgpack.Decoder(FromHelper).decode
+encode = msgspec.msgpack.Encoder().encode
+
+
+class Helper:
+    """Forks what the client asks for. Single-threaded.
+
+    Args:
+        control: One end of a SOCK_SEQPACKET pair; the client has the other.
+    """
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._running: dict[int, int] = {}
+        """Pid -> number."""
+
+    def run(self) -> None:
+        """Serve until the client is gone; then end everything."""
+        become_subreaper()
+        wake_read, wake_write = os.pipe()
+        os.set_blocking(wake_write, False)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        self._say(Ready(os.getpid()))
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        poll.register(wake_read, select.POLLIN)
+        while True:
+            ready = {fd for fd, _ in poll.poll()}
+            if wake_read in ready:
+                os.read(wake_read, 4096)
+                self._reap()
+            if self._control.fileno() in ready and not self._serve():
+                break
+        self._end_all()
+
+    def _say(self, message: FromHelper) -> None:
+        with contextlib.suppress(OSError):  # the client is gone: the next turn sees that
+            self._control.send(encode(message))
+
+    def _serve(self) -> bool:
+        try:
+            data = self._control.recv(_MESSAGE_BYTES)
+        except OSError:
+            return False
+        if not data:
+            return False
+        message = decode_to_helper(data)
+        if isinstance(message, Start):
+            self._fork(message)
+        elif isinstance(message, Signal):
+            for pid, number in self._running.items():
+                if number == message.number:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, message.signal)
+        return True
+
+    def _fork(self, start: Start) -> None:
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            _become(start, parent, self._control)
+        self._running[pid] = start.number
+        self._say(Forked(start.number, pid))
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            number = self._running.pop(pid, None)
+            if number is not None:
+                self._say(Ended(number, os.waitstatus_to_exitcode(status)))
+
+    def _end_all(self) -> None:
+        # What a killed child leaves behind comes here, since this is a subreaper.
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                for pid in children_of(os.getpid()) or list(self._running):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                ended, _ = os.waitpid(-1, 0)
+                self._running.pop(ended, None)
+
+
+def _become(start: Start, parent: int, control: socket.socket) -> None:
+    """In the child: be what was asked for, and never return."""
+    status = 1
+    try:
+        control.close()
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.setpgid(0, 0)
+        die_with_parent(parent)
+        module = importlib.import_module(start.module)
+        main: Callable[[object], None] = module.main
+        main(module.decode_config(start.config))
+        status = 0
+    except BaseException:  # noqa: BLE001 - whatever it is, it ends here and is written down
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def main() -> None:
+    """Be the helper; the last argument is the control socket's descriptor."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the client's
+    control = socket.socket(fileno=int(sys.argv[-1]))
+    first = decode_to_helper(control.recv(_MESSAGE_BYTES))
+    if not isinstance(first, Surroundings):
+        raise SystemExit("the first message must describe the surroundings")
+    sys.path[:] = first.sys_path
+    sys.argv[:] = first.argv
+    with contextlib.suppress(OSError):
+        os.chdir(first.directory)
+    for module in _PRELOADED:
+        importlib.import_module(module)
+    Helper(control).run()

@@ -1,0 +1,90 @@
+"""The client's end of the helper process."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Final
+
+from fanflow.pilot import helper
+
+_COMMAND: Final = "import sys; sys.path[:] = {path!r}; from fanflow.pilot.helper import main; main()"
+
+OnEnd = Callable[[int], None]
+"""Called with the exit status, or minus the signal's number."""
+
+
+class HelperLink:
+    """Starts the helper, and processes through it. One thread, usually the kernel's."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            # -E -s: the helper takes its path from us, and nothing from the user's environment.
+            self._process = subprocess.Popen(
+                [sys.executable, "-E", "-s", "-c", _COMMAND.format(path=sys.path), str(theirs.fileno())],
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        self._socket = ours
+        self._socket.setblocking(False)
+        self._numbers = itertools.count(1)
+        self._on_end: dict[int, OnEnd] = {}
+        self.pids: dict[int, int] = {}
+        """Number -> pid of what runs."""
+        self._say(helper.Surroundings(list(sys.path), os.getcwd(), list(sys.argv)))
+
+    def fileno(self) -> int:
+        """Readable when `receive` has something to do."""
+        return self._socket.fileno()
+
+    def _say(self, message: helper.ToHelper) -> None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # `receive` sees the end
+            self._socket.send(helper.encode(message))
+
+    def start(self, module: str, config: bytes, on_end: OnEnd) -> int:
+        """Fork a process that runs `module.main`; returns the number to signal it by."""
+        number = next(self._numbers)
+        self._on_end[number] = on_end
+        self._say(helper.Start(number, module, config))
+        return number
+
+    def signal(self, number: int, signal_number: int = signal.SIGTERM) -> None:
+        """Signal a process; one that has ended is no error."""
+        self._say(helper.Signal(number, signal_number))
+
+    def receive(self) -> bool:
+        """Take what the helper says; False if it has ended."""
+        while True:
+            try:
+                data = self._socket.recv(1 << 20)
+            except BlockingIOError:
+                return True
+            except OSError:
+                data = b""
+            if not data:
+                return False
+            message = helper.decode_from_helper(data)
+            if isinstance(message, helper.Forked):
+                self.pids[message.number] = message.pid
+            elif isinstance(message, helper.Ended):
+                self.pids.pop(message.number, None)
+                on_end = self._on_end.pop(message.number, None)
+                if on_end is not None:
+                    on_end(message.status)
+
+    def close(self, deadline_s: float) -> None:
+        """Hang up: the helper kills what it has forked, and ends. Waits for that."""
+        self._socket.close()
+        try:
+            self._process.wait(deadline_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()

@@ -1,0 +1,127 @@
+"""The interchange process: one loop that moves frames between sockets and the pure core."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+
+import msgspec
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from fanflow.pilot import wire
+from fanflow.pilot.interchange_core import InterchangeCore, InterchangeSettings
+from fanflow.pilot.sockets import COPY_LIMIT, receive, send, set_limits
+
+_log = logging.getLogger("fanflow.pilot.interchange")
+
+_MOST_PER_TURN = 200
+"""Messages taken from one socket before the others get their turn."""
+
+
+class InterchangeConfig(msgspec.Struct, kw_only=True):
+    """What an interchange is started with."""
+
+    settings: InterchangeSettings
+    client_url: str
+    """Where the client has bound its socket."""
+    manager_url: str
+    """Where managers connect to."""
+
+
+class Interchange:
+    """Sockets around an `InterchangeCore`. Single-threaded.
+
+    Args:
+        config: What to bind and what to be.
+    """
+
+    def __init__(self, config: InterchangeConfig) -> None:
+        self._core = InterchangeCore(config.settings)
+        self._context = zmq.Context()
+        self._client = self._context.socket(zmq.DEALER)
+        self._managers = self._context.socket(zmq.ROUTER)
+        for socket in (self._client, self._managers):
+            set_limits(socket, wire.MAX_MESSAGE_BYTES)
+        self._managers.set(zmq.ROUTER_HANDOVER, 1)
+        self._connections: dict[int, list[bytes]] = {}
+        """Descriptor -> identities of its connections, the oldest first: a number is soon used again."""
+        events = zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED
+        self._monitor = self._managers.get_monitor_socket(events)
+        self._managers.bind(config.manager_url)
+        self._client.connect(config.client_url)
+        self._poller = zmq.Poller()
+        for socket in (self._client, self._managers, self._monitor):
+            self._poller.register(socket, zmq.POLLIN)
+
+    def run(self) -> None:
+        """Relay until the client says goodbye, or this process is ended with its parent."""
+        core = self._core
+        next_tick = core.tick(time.monotonic())
+        while True:
+            patience = max(0, int((next_tick - time.monotonic()) * 1000) + 1)
+            ready = dict(self._poller.poll(patience))
+            now = time.monotonic()
+            if self._client in ready:
+                self._drain_client()
+            if self._managers in ready:
+                self._drain_managers(now)
+            if self._monitor in ready:
+                self._drain_monitor()
+            if now >= next_tick or not ready:
+                next_tick = core.tick(now)
+            outbox = core.take_outbox()
+            for identity, frames in outbox.to_manager:
+                send(self._managers, (identity, *frames))
+            for frames in outbox.to_client:
+                send(self._client, frames)
+            if outbox.ends:
+                break
+        for socket in (self._client, self._managers):
+            socket.close(linger=500)
+        self._managers.disable_monitor()
+        self._context.term()
+
+    def _drain_client(self) -> None:
+        try:
+            for _ in range(_MOST_PER_TURN):
+                self._core.from_client(receive(self._client))
+        except zmq.Again:
+            pass
+
+    def _drain_managers(self, now: float) -> None:
+        try:
+            for _ in range(_MOST_PER_TURN):
+                identity, frames, descriptor = self._receive_from_manager()
+                known = self._connections.setdefault(descriptor, [])
+                if identity not in known:
+                    known.append(identity)
+                self._core.from_manager(identity, frames, now)
+        except zmq.Again:
+            pass
+
+    def _receive_from_manager(self) -> tuple[bytes, list[bytes | memoryview], int]:
+        first = self._managers.recv(zmq.NOBLOCK, copy=False)
+        frames: list[bytes | memoryview] = []
+        while self._managers.rcvmore:
+            frame = self._managers.recv(zmq.NOBLOCK, copy=False)
+            frames.append(frame.bytes if len(frame) <= COPY_LIMIT else frame.buffer)
+        return first.bytes, frames, first.get(zmq.SRCFD)
+
+    def _drain_monitor(self) -> None:
+        while self._monitor.poll(0):
+            event = recv_monitor_message(self._monitor)
+            known = self._connections.get(event["value"])
+            if known:
+                self._core.connection_ended(known.pop(0))
+
+
+decode_config = msgspec.msgpack.Decoder(InterchangeConfig).decode
+"""Bytes -> configuration, for the helper."""
+
+
+def main(config: InterchangeConfig) -> None:
+    """Be the interchange, until it ends."""
+    _log.info("interchange %d of run %s", os.getpid(), config.settings.run_id)
+    Interchange(config).run()

@@ -1,0 +1,66 @@
+"""One manager as the interchange sees it."""
+
+from __future__ import annotations
+
+from fanflow.pilot import wire
+
+
+class ManagerView:
+    """What a manager said of itself, and what it holds.
+
+    Args:
+        identity: Of its connection.
+        header: Its registration.
+        now: Monotonic seconds.
+    """
+
+    __slots__ = (
+        "block", "done", "functions", "header", "holds", "host", "identity", "is_held", "last_seen",
+        "registered_at", "slots", "uid", "want",
+    )  # fmt: skip
+
+    def __init__(self, identity: bytes, header: wire.Register, now: float) -> None:
+        self.identity = identity
+        self.header = header
+        self.uid = header.uid
+        self.block = header.block
+        self.host = header.host
+        self.slots = header.slots
+        """Attempts that it runs at one time."""
+        self.want = header.slots + header.prefetch
+        """Attempts that it would hold in all."""
+        self.holds: set[int] = set()
+        """Attempts that it has, running or not."""
+        self.done = 0
+        self.functions: set[int] = set()
+        """Functions that it has been sent."""
+        self.is_held = False
+        """Nothing more is sent to it."""
+        self.last_seen = now
+        self.registered_at = now
+
+    def free_slots(self) -> int:
+        """Attempts that could start at once."""
+        return 0 if self.is_held else self.slots - len(self.holds)
+
+    def spare_room(self) -> int:
+        """Attempts that it would take, started at once or not."""
+        return 0 if self.is_held else self.want - len(self.holds)
+
+    def facts(self) -> dict[str, object]:
+        """What users see of it, under the names that existing programs know."""
+        return {
+            "manager": self.uid,
+            "block_id": self.block,
+            "hostname": self.host,
+            "worker_count": self.slots,
+            "tasks": len(self.holds),
+            "tasks_done": self.done,
+            "last_seen": self.last_seen,
+            "active": not self.is_held,
+            "draining": self.is_held,
+            "fanflow_version": self.header.fanflow,
+            "parsl_version": self.header.fanflow,
+            "python_version": self.header.python,
+            "packages": dict(self.header.packages),
+        }

@@ -1,0 +1,39 @@
+"""Batches of messages in and out of zmq sockets, without blocking and without needless copies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import zmq
+
+COPY_LIMIT = 1 << 16
+"""Bytes; longer frames are handed over, not copied."""
+
+Frames = Sequence[bytes | memoryview]
+
+
+def set_limits(socket: zmq.Socket[bytes], max_bytes: int) -> None:
+    """What every socket of the engine has: no high-water marks of its own, and no endless messages."""
+    socket.set(zmq.LINGER, 0)
+    socket.set(zmq.SNDHWM, 0)
+    socket.set(zmq.RCVHWM, 0)
+    socket.set(zmq.MAXMSGSIZE, max_bytes)
+
+
+def receive(socket: zmq.Socket[bytes]) -> list[bytes | memoryview]:
+    """One message that is there; long frames are views of what zmq holds.
+
+    Raises:
+        zmq.Again: There is none.
+    """
+    frames: list[bytes | memoryview] = [socket.recv(zmq.NOBLOCK)]
+    while socket.rcvmore:
+        frame = socket.recv(zmq.NOBLOCK, copy=False)
+        frames.append(frame.bytes if len(frame) <= COPY_LIMIT else frame.buffer)
+    return frames
+
+
+def send(socket: zmq.Socket[bytes], frames: Frames) -> None:
+    """One message, queued by zmq; long frames are not copied."""
+    is_short = all(len(frame) <= COPY_LIMIT for frame in frames)
+    socket.send_multipart(frames, zmq.NOBLOCK, copy=is_short)

@@ -1,0 +1,282 @@
+"""What client, interchange and managers say to each other: typed headers, opaque payloads.
+
+A message is a list of frames. The first is one of the structs below as msgpack. `Tasks` and
+`Results` describe many items at once; the payloads of small items stand one behind the other in the
+second frame, in the order of the items, each as long as its item says. The payload of a large item
+travels before, in `Chunk` messages of their own, so that no message holds up a heartbeat for long; an
+item is named in `Tasks` or `Results` when all its chunks have been sent.
+
+Nothing here is unpickled; only clients and workers look inside payloads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+VERSION: Final = 1
+"""Of this protocol. Peers of another version are refused by name."""
+
+INLINE_LIMIT: Final = 1 << 16
+"""Bytes; a longer payload travels in chunks."""
+
+CHUNK_BYTES: Final = 4 << 20
+"""Bytes of one chunk at most."""
+
+MAX_MESSAGE_BYTES: Final = 64 << 20
+"""Bytes; what is longer is not one of our messages, and the sender is cut off."""
+
+
+class Message(msgspec.Struct, array_like=True, tag=True, gc=False):
+    """Base of all headers."""
+
+
+# -- items ---------------------------------------------------------------------------------------
+
+
+class TaskItem(msgspec.Struct, array_like=True, gc=False):
+    """One attempt on its way to a worker."""
+
+    attempt: int
+    function: int
+    """Number of its function; its body has been sent before in a `Function` message."""
+    size: int
+    """Bytes of its payload, the packed arguments."""
+    priority: int = 0
+    """Lower runs first; 0 is the default and the middle."""
+    walltime_ms: int = 0
+    """0: no limit."""
+    memory_bytes: int = 0
+    """0: no limit of its own."""
+    slots: int = 1
+    """Workers' places that it takes on its node."""
+    environment: dict[str, str] | None = None
+    """Variables that are set while it runs: its resource specification as `PARSL_<KEY>`."""
+
+
+class ResultItem(msgspec.Struct, array_like=True, gc=False):
+    """One outcome on its way to the client."""
+
+    attempt: int
+    size: int
+    """Bytes of its payload, the packed outcome; 0 for a lost attempt."""
+    run_us: int = 0
+    """Microseconds that it ran on the worker."""
+    lost: Loss | None = None
+    """Why it ended without an outcome; None if it has one."""
+
+
+class Loss(msgspec.Struct, array_like=True, gc=False):
+    """Why an attempt ended without an outcome of its own."""
+
+    cause: str
+    """`signal`, `exit`, `memory`, `walltime`, `manager`, `cancelled`, `refused` or `drained`."""
+    worker: int = -1
+    """Number of the worker, where one died."""
+    host: str = ""
+    detail: str = ""
+    """In words: which signal or status, which limit, the end of standard error."""
+    blames_task: bool = True
+    """Whether it was running when its worker died unexpectedly; otherwise it is just queued again."""
+
+
+# -- both directions -----------------------------------------------------------------------------
+
+
+class Function(Message):
+    """A function's body follows in the next frame. Sent once to each peer, before its first task."""
+
+    number: int
+    digest: bytes
+    """blake2b, 16 bytes, of the body."""
+
+
+class Tasks(Message):
+    """Attempts; their small payloads follow in one frame."""
+
+    items: list[TaskItem]
+
+
+class Results(Message):
+    """Outcomes; their small payloads follow in one frame."""
+
+    items: list[ResultItem]
+
+
+class Chunk(Message):
+    """A piece of a large payload follows in the next frame. Pieces come in order."""
+
+    attempt: int
+    offset: int
+    is_result: bool = False
+
+
+class Cancel(Message):
+    """Nobody waits for these any more: they must not start, and end if they run."""
+
+    attempts: list[int]
+
+
+class Heartbeat(Message):
+    """Nothing to say, but alive."""
+
+
+# -- client and interchange ----------------------------------------------------------------------
+
+
+class Hello(Message):
+    """First message of a client."""
+
+    version: int
+    run_id: str
+
+
+class Ask(Message):
+    """The client asks for facts; `Answer` with the same number follows."""
+
+    number: int
+    what: str
+    """`managers` or `blocks`."""
+
+
+class Answer(Message):
+    """A list of facts, each a mapping of names to plain values."""
+
+    number: int
+    facts: list[dict[str, object]]
+
+
+class Hold(Message):
+    """Send no further tasks to these managers (their uids), or to managers of these blocks."""
+
+    managers: list[str]
+    blocks: list[str]
+
+
+class Bye(Message):
+    """The client ends: managers are told, and the interchange exits."""
+
+
+class ManagerJoined(Message):
+    """A manager was accepted."""
+
+    uid: str
+    block: str
+    host: str
+    slots: int
+
+
+class ManagerLeft(Message):
+    """A manager has ended or is lost; its attempts follow as `Results` with a `Loss` each."""
+
+    uid: str
+    block: str
+    host: str
+    reason: str
+
+
+class ManagerRefused(Message):
+    """A manager was turned away; nothing was sent to it."""
+
+    uid: str
+    block: str
+    host: str
+    reason: str
+
+
+class Printed(Message):
+    """Lines that a task wrote to a standard stream."""
+
+    attempt: int
+    host: str
+    text: str
+    is_error: bool = False
+
+
+# -- interchange and manager ---------------------------------------------------------------------
+
+
+class Register(Message):
+    """First message of a manager, and again after the interchange has been replaced."""
+
+    version: int
+    uid: str
+    """Twelve hexadecimal digits."""
+    block: str
+    host: str
+    pid: int
+    python: str
+    """Major and minor version, such as `3.11`."""
+    fanflow: str
+    cloudpickle: str
+    slots: int
+    """Attempts that its workers can run at one time."""
+    prefetch: int = 0
+    """Attempts that it takes beyond that, fixed by the user; 0: adaptive."""
+    packages: dict[str, str] = {}
+    holds: Sequence[int] = ()
+    """Attempts that it has, running or not: not empty when it registers again."""
+
+
+class Accepted(Message):
+    """The manager may expect tasks."""
+
+    heartbeat_ms: int
+    """It is to send something at least this often."""
+    threshold_ms: int
+    """Silence after which a peer counts as lost."""
+
+
+class Refused(Message):
+    """The manager is not wanted, and should end."""
+
+    reason: str
+
+
+class Want(Message):
+    """How many attempts the manager would hold in all, running ones included."""
+
+    total: int
+
+
+class Return(Message):
+    """The manager gives back attempts that have not started."""
+
+    attempts: list[int]
+
+
+class Drain(Message):
+    """Finish what you have; nothing more comes. Manager to interchange: nothing more, please."""
+
+
+FromClient = Hello | Function | Tasks | Chunk | Cancel | Ask | Hold | Bye
+ToClient = Results | Chunk | Answer | ManagerJoined | ManagerLeft | ManagerRefused | Printed | Heartbeat
+FromManager = Register | Results | Chunk | Want | Return | Drain | Heartbeat | Printed
+ToManager = Accepted | Refused | Function | Tasks | Chunk | Cancel | Drain | Heartbeat
+
+_encoder = msgspec.msgpack.Encoder()
+decode_from_client = msgspec.msgpack.Decoder(FromClient).decode
+decode_to_client = msgspec.msgpack.Decoder(ToClient).decode
+decode_from_manager = msgspec.msgpack.Decoder(FromManager).decode
+decode_to_manager = msgspec.msgpack.Decoder(ToManager).decode
+encode = _encoder.encode
+
+
+def split(items: Sequence[TaskItem] | Sequence[ResultItem], blob: bytes | memoryview) -> list[memoryview]:
+    """The payloads of small items; an empty one stands in the place of each large item.
+
+    Raises:
+        ValueError: The frame is not exactly as long as the items say.
+    """
+    view = memoryview(blob)
+    parts: list[memoryview] = []
+    start = 0
+    for item in items:
+        end = start + (item.size if item.size <= INLINE_LIMIT else 0)
+        parts.append(view[start:end])
+        start = end
+    if start != len(view) or any(item.size < 0 for item in items):
+        raise ValueError(f"payloads of {len(view)} bytes do not fit {len(items)} items of {start} bytes")
+    return parts

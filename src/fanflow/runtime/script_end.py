@@ -1,0 +1,122 @@
+"""What becomes of open tasks when the script ends."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol, cast
+
+if TYPE_CHECKING:
+    from fanflow.runtime.kernel import Kernel
+
+_log = logging.getLogger("fanflow")
+
+_SAY_AFTER_S = 1.0
+
+
+class Ending(Protocol):
+    """A kernel's owner, as far as its end goes."""
+
+    @property
+    def kernel(self) -> Kernel: ...
+    @property
+    def is_embedded(self) -> bool:
+        """Whether a call of an app started it."""
+        ...
+
+    def end(self, *, cancel: bool) -> None:
+        """Clean up."""
+        ...
+
+
+live: set[Ending] = set()
+"""Those that have not been cleaned up, forgotten ones included: their tasks are still open."""
+
+
+def wait_for_all(kernel: Kernel) -> None:
+    """Wait until nothing is open any more, tasks that done-callbacks submit included."""
+    seen = -1
+    while (number := sum(kernel.core.counts.values())) != seen or kernel.core.tasks:
+        seen = number
+        kernel.wait()
+        # Callbacks of the last tasks run after their waiters were told. The kernel thread hears of
+        # this second wait only when they have run.
+        kernel.wait()
+
+
+def at_exit() -> None:
+    """End every kernel: wait as configured, or cancel after Ctrl-C. Called by the interpreter."""
+    raised = cast("type[BaseException] | None", getattr(sys, "last_type", None))
+    failed = raised is not None and not hasattr(sys, "ps1")
+    cancel = failed and raised is not None and issubclass(raised, KeyboardInterrupt)
+    for one in list(live):
+        try:
+            if not failed and not one.kernel.is_closed:
+                _wait(one)
+            with _saying_what_runs(one.kernel):
+                one.end(cancel=cancel)
+        except KeyboardInterrupt:
+            if one.kernel.is_closed:
+                return  # the second one leaves
+            _say("cancelling; Ctrl-C again leaves at once")
+            try:
+                one.end(cancel=True)
+            except KeyboardInterrupt:
+                return
+
+
+def _say(text: str) -> None:
+    print(f"fanflow: {text}", file=sys.stderr, flush=True)
+
+
+def _wait(one: Ending) -> None:
+    settings = one.kernel.settings
+    waits = settings.waits_at_exit if one.is_embedded else settings.exit_mode == "wait"
+    if not waits:
+        return
+    began = time.monotonic()
+    if not one.kernel.wait(_SAY_AFTER_S):
+        left = len(one.kernel.core.tasks)
+        _say(f"the script has ended; waiting for {left} tasks (Ctrl-C cancels them)")
+    wait_for_all(one.kernel)
+    _log.info("waited %.1f s for tasks at the end of the script", time.monotonic() - began)
+
+
+@contextmanager
+def _saying_what_runs(kernel: Kernel) -> Generator[None]:
+    """No silent wait for tasks that cannot be stopped."""
+
+    def say() -> None:
+        if kernel.core.attempts:
+            running = ", ".join(sorted({task.app.name for task in list(kernel.core.attempts.values())})[:5])
+            _say(f"tasks still run and get ten seconds to end: {running} (Ctrl-C leaves at once)")
+
+    timer = threading.Timer(_SAY_AFTER_S, say)
+    timer.daemon = True
+    if kernel.core.attempts:
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _register_at_exit() -> None:
+    # Before the interpreter joins threads, and before the standard pools close (their hooks are
+    # registered by their imports, and hooks run in reverse order): tasks may still need both.
+    for pool in ("process", "thread"):
+        import_module(f"concurrent.futures.{pool}")
+    register = getattr(threading, "_register_atexit", None)
+    if register is None:  # pragma: no cover - a Python without this hook
+        import atexit
+
+        register = atexit.register
+    register(at_exit)
+
+
+_register_at_exit()
