@@ -95,9 +95,7 @@ def test_the_users_own_exception_comes_back_with_its_traceback(kernel: fanflow.D
         ),
     ],
 )
-def test_the_text_names_the_way_to_the_cause(
-    make: object, text: str, kernel: fanflow.DataFlowKernel
-) -> None:
+def test_the_text_names_the_way_to_the_cause(make: object, text: str, kernel: fanflow.DataFlowKernel) -> None:
     error = make().exception(PATIENCE_S)  # type: ignore[operator]
 
     assert isinstance(error, PropagatedException)
@@ -112,9 +110,7 @@ def test_a_foreign_future_is_named_by_its_repr(kernel: fanflow.DataFlowKernel) -
 
     error = use(foreign).exception(PATIENCE_S)
 
-    assert str(error) == (
-        f"Dependency failure for task 0. The representative cause is via {foreign!r}"
-    )
+    assert str(error) == (f"Dependency failure for task 0. The representative cause is via {foreign!r}")
 
 
 @pytest.mark.parametrize("first", [0, 1])
@@ -211,9 +207,7 @@ MADE = {
     "UnsupportedFeatureError": lambda: errors.UnsupportedFeatureError("resources", "threads", "htex"),
     "InvalidResourceSpecification": lambda: errors.InvalidResourceSpecification({"gpus"}, "none here"),
 }
-CLASSES = [
-    cls for _, cls in inspect.getmembers(errors, inspect.isclass) if issubclass(cls, FanflowError)
-]
+CLASSES = [cls for _, cls in inspect.getmembers(errors, inspect.isclass) if issubclass(cls, FanflowError)]
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)

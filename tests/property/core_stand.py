@@ -39,7 +39,12 @@ class CoreStand:
     """A `TaskCore` with books of its own beside it."""
 
     def __init__(
-        self, *, retries: float = 0, prices_failures: bool = False, rerun_lost: bool = True, crash_limit: int = 3
+        self,
+        *,
+        retries: float = 0,
+        prices_failures: bool = False,
+        rerun_lost: bool = True,
+        crash_limit: int = 3,
     ) -> None:
         self.settings = CoreSettings(
             labels=LABELS,

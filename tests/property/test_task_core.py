@@ -51,9 +51,7 @@ class Run(RuleBasedStateMachine):
             self.flush()
 
     @precondition(lambda self: self.stand is None)
-    @rule(
-        retries=st.integers(0, 2), prices=st.booleans(), rerun=st.booleans(), crash_limit=st.integers(1, 3)
-    )
+    @rule(retries=st.integers(0, 2), prices=st.booleans(), rerun=st.booleans(), crash_limit=st.integers(1, 3))
     def choose_settings(self, retries: int, prices: bool, rerun: bool, crash_limit: int) -> None:
         self.stand = CoreStand(
             retries=retries, prices_failures=prices, rerun_lost=rerun, crash_limit=crash_limit
@@ -72,9 +70,7 @@ class Run(RuleBasedStateMachine):
     ) -> None:
         chosen = {self.pick(index).id: self.pick(index) for index in parents} if self.at.tasks else {}
         executors = tuple(one for one in LABELS if one == label) or None
-        task = self.at.new_task(
-            list(chosen.values()), foreign, joins=joins, cache=cache, executors=executors
-        )
+        task = self.at.new_task(list(chosen.values()), foreign, joins=joins, cache=cache, executors=executors)
         self.tell(task, at_once)
 
     @precondition(lambda self: self.at.core.attempts)
@@ -192,7 +188,9 @@ def test_a_signal_that_the_table_does_not_know_is_an_error(state: States, signal
         stand.core._move(task, signal)
         assert task.state is TRANSITIONS[state, signal]
     else:
-        with pytest.raises(InvalidTransitionError, match=f"task 0 is {state.name} and cannot take {signal.name}"):
+        with pytest.raises(
+            InvalidTransitionError, match=f"task 0 is {state.name} and cannot take {signal.name}"
+        ):
             stand.core._move(task, signal)
         assert task.state is state
     assert sum(stand.core.counts.values()) == 1

@@ -16,6 +16,7 @@ from fanflow.codec.worker_flag import current_worker, in_worker
 from fanflow.core.task import AppSpec
 from fanflow.errors import NestedAppError, OptionTypeError
 from fanflow.ids import INTERNAL_LABEL, ExecutorLabel
+from fanflow.loading import kernel_for_call
 from fanflow.runtime.context import JOINING_KERNEL
 from fanflow.runtime.futures import AppFuture
 
@@ -117,7 +118,9 @@ class App(Generic[P, R]):
                 check_labels(f"app {self.__name__!r}", self._plain.executors, kernel)
                 self._known_to = kernel
             if not self._defaults and (not kwargs or SPECIAL_KEYWORDS.isdisjoint(kwargs)):
-                return cast("AppFuture[R]", kernel.submit(self._plain, args, kwargs or None))
+                named = kwargs or None
+                # Not cast(): on the hot path its call costs more than the look-ups around it.
+                return kernel.submit(self._plain, args, named)  # type: ignore[return-value]  # pyright: ignore[reportReturnType]
             return self._submit_special(kernel, args, kwargs)
         except (TypeError, ValueError) as error:
             if not kernel.settings.errors_in_future:
@@ -141,8 +144,6 @@ class App(Generic[P, R]):
         joining = JOINING_KERNEL.get()
         if joining is not None:
             return joining
-        from fanflow.loading import kernel_for_call
-
         return kernel_for_call(self.__name__)
 
     def _enforced(self, walltime: float | None) -> float | None:

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import ParamSpec, TypeVar, cast
+from weakref import WeakValueDictionary
 
 from fanflow.apps.app import App, Labels, PythonApp, check_labels, checked_labels, name_of
 from fanflow.apps.python_call import CoroutineCall, is_async
@@ -20,6 +21,12 @@ from fanflow.runtime.futures import AppFuture
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+class _PoolSpec(AppSpec):
+    """The calls of one function; it lives as long as one of them."""
+
+    __slots__ = ("__weakref__",)
 
 
 class PoolExecutor(concurrent.futures.Executor):
@@ -53,44 +60,48 @@ class PoolExecutor(concurrent.futures.Executor):
             if self._owns:
                 self._dfk.cleanup()
             raise
-        self._apps: dict[object, AppSpec] = {}
-        self._public_apps: dict[object, PythonApp[..., object]] = {}
+        # A call made with a lambda or a bound method must not keep it, and what it refers to, for ever.
+        self._specs: WeakValueDictionary[object, _PoolSpec] = WeakValueDictionary()
+        self._apps: dict[object, PythonApp[..., object]] = {}
+        self._app_count = 0
         self._open: set[AppFuture[object]] = set()
         self._lock = threading.Lock()
         self._is_shut_down = False
 
     @property
     def app_count(self) -> int:
-        """Different functions called so far."""
-        return len({*self._apps, *self._public_apps})
+        """Functions called so far; one that was forgotten in between counts again."""
+        return self._app_count
 
     def get_app(self, fn: Callable[P, R]) -> PythonApp[P, R]:
         """The app for a function, bound to this pool's kernel."""
         try:
-            app = self._public_apps.get(fn)
+            app = self._apps.get(fn)
         except TypeError:  # unhashable: made anew for every call
             return PythonApp(fn, self._dfk, self._executors)
         if app is None:
-            app = self._public_apps[fn] = PythonApp(fn, self._dfk, self._executors)
+            app = self._apps[fn] = PythonApp(fn, self._dfk, self._executors)
+            self._app_count += fn not in self._specs
         return cast("PythonApp[P, R]", app)
 
-    def _spec(self, fn: Callable[..., object]) -> AppSpec:
+    def _spec(self, fn: Callable[..., object]) -> _PoolSpec:
         try:
-            spec = self._apps.get(fn)
+            spec = self._specs.get(fn)
         except TypeError:  # unhashable: made anew for every call
             return self._made(fn)
         if spec is None:
-            spec = self._apps[fn] = self._made(fn)
+            spec = self._specs[fn] = self._made(fn)
+            self._app_count += fn not in self._apps
         return spec
 
-    def _made(self, fn: Callable[..., object]) -> AppSpec:
+    def _made(self, fn: Callable[..., object]) -> _PoolSpec:
         if isinstance(fn, App) or not callable(fn):
             raise OptionTypeError(
                 "PoolExecutor.submit", "fn", cast(object, fn), "a plain function; an app is called itself"
             )
         name = name_of(fn)
         function = CoroutineCall(name, fn) if is_async(fn) else fn
-        return AppSpec(name, function, executors=self._labels, key_function=fn)
+        return _PoolSpec(name, function, executors=self._labels, key_function=fn)
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> AppFuture[R]:
         """Make one call a task.

@@ -25,6 +25,7 @@ _ERROR = b"E"
 _ERROR_CODE = _ERROR[0]
 
 _NO_ARGUMENTS = pickle.dumps(((), {}), PROTOCOL)
+_NONE = pickle.dumps(None, PROTOCOL)
 
 _ORIGIN = os.urandom(8)
 """Tells a process from one on another host; its id is added to tell it from a forked child."""
@@ -100,6 +101,15 @@ def run_packed(data: bytes) -> bytes:
         return _ERROR + pack_error(error)
 
 
+def run_parts(head: bytes, body: bytes | bytearray) -> bytes:
+    """`run_packed` for a call in the two pieces that `pack_parts` gave; never raises."""
+    try:
+        callee = _callees.get(head) or _open_head(head)
+        return _call(callee, body)
+    except BaseException as error:  # noqa: BLE001 - the user's function, and everything it may do to us
+        return _ERROR + pack_error(error)
+
+
 def unpack_outcome(data: bytes, attempt: AttemptId, name: str = "?") -> Returned | Raised:
     """The outcome that `run_packed` gave.
 
@@ -170,14 +180,22 @@ def _argument_error(launch: Launch, error: Exception) -> PicklingError:
 
 def _run(data: bytes) -> bytes:
     start = _LENGTH + int.from_bytes(data[:_LENGTH], "big")
-    head = data[_LENGTH:start]
-    callee = _callees.get(head) or _open_head(head)
-    try:
-        args, kwargs = pickle.loads(memoryview(data)[start:])
-    except Exception as error:
-        raise UnpicklingError(f"argument of app {callee.name!r}", "args", error) from error
-    del data  # the call may be large, and the function may run for hours
-    value = callee.function(*args, **kwargs)
+    head = data[:start]
+    return _call(_callees.get(head) or _open_head(head), memoryview(data)[start:])
+
+
+def _call(callee: _Callee, body: bytes | bytearray | memoryview) -> bytes:
+    if body == _NO_ARGUMENTS:
+        value = callee.function()
+    else:
+        try:
+            args, kwargs = pickle.loads(body)
+        except Exception as error:
+            raise UnpicklingError(f"argument of app {callee.name!r}", "args", error) from error
+        del body  # it may be large, and the function may run for hours
+        value = callee.function(*args, **kwargs)
+    if value is None:
+        return _NONE
     try:
         return dumps(value)
     except Exception as error:  # noqa: BLE001 - the value's own code runs in there
@@ -186,7 +204,7 @@ def _run(data: bytes) -> bytes:
 
 
 def _open_head(head: bytes) -> _Callee:
-    origin, name, pickled = pickle.loads(head)
+    origin, name, pickled = pickle.loads(memoryview(head)[_LENGTH:])
     if origin != _origin():
         enter_worker()
     try:

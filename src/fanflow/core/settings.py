@@ -22,5 +22,7 @@ class CoreSettings:
     """Whether the user's retry handler prices each failure; otherwise each costs 1."""
     rerun_lost: bool = True
     """Whether attempts lost with what ran them run again without touching the budget."""
+    requeue_limit: int = 10
+    """Attempts lost without blame (a drained block, a partition) that run again."""
     crash_limit: int = 3
     """Lost attempts after which a task is no longer run again for free."""

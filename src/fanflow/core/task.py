@@ -21,8 +21,25 @@ class TaskFuture(Protocol):
         """Whether an attempt may start."""
         ...
 
+    def unclaim(self) -> None:
+        """Another attempt is to start; until then it can be cancelled again."""
+        ...
+
     def running(self) -> bool:
         """Whether an attempt has claimed it."""
+        ...
+
+    def settle(self, value: object | None, error: BaseException | None) -> bool:
+        """Resolve it; False if it was cancelled before."""
+        ...
+
+    @property
+    def has_callbacks(self) -> bool:
+        """Whether `run_callbacks` has anything to do."""
+        ...
+
+    def run_callbacks(self) -> None:
+        """Call the done-callbacks."""
         ...
 
 
@@ -67,13 +84,15 @@ class CallOptions:
 class FailureHistory:
     """What went wrong with a task so far; made at its first failure."""
 
-    __slots__ = ("failures", "losses", "retry_cost")
+    __slots__ = ("failures", "losses", "requeues", "retry_cost")
 
     def __init__(self) -> None:
         self.failures: list[BaseException] = []
         """One per attempt that raised or was lost, in order."""
         self.retry_cost = 0.0
         """Spent of the retry budget."""
+        self.requeues = 0
+        """Attempts lost without any blame on the task."""
         self.losses = 0
         """Attempts lost with what ran them; these do not count against the budget."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError, Future
-from typing import cast
 
 from fanflow.core.arguments import joinable_futures, not_joinable
 from fanflow.core.events import (
@@ -22,11 +21,11 @@ from fanflow.core.events import (
 from fanflow.core.memo_table import MemoTable, Recorded
 from fanflow.core.places import Places
 from fanflow.core.settings import CoreSettings
-from fanflow.core.task import Task, causes_of, closed_error, history_of, note_failure
+from fanflow.core.task import FailureHistory, Task, causes_of, closed_error, history_of, note_failure
 from fanflow.core.transitions import MOVES, InvalidTransitionError, Signal
 from fanflow.core.waiters import Waiters
 from fanflow.errors import BadStateException, DataFlowException, DependencyError, JoinError
-from fanflow.ids import AttemptId, ExecutorLabel, TaskId
+from fanflow.ids import AttemptId, TaskId
 from fanflow.model.attempts import ExecutorFailed, Lost, Raised, Returned, Started
 from fanflow.model.states import FINAL_STATES, States
 
@@ -190,7 +189,8 @@ class TaskCore:
         task = self.attempts.pop(attempt, None)
         if task is not None:
             task.attempt = None
-            self.places.outstanding[cast(ExecutorLabel, task.label)] -= 1
+            if task.label is not None:
+                self.places.outstanding[task.label] -= 1
         return task
 
     def on_started(self, event: Started) -> None:
@@ -222,13 +222,23 @@ class TaskCore:
             self._finish(task, Signal.FAIL, None, closed_error(task))
         else:
             history = history_of(task)
-            history.losses += 1
-            if self.settings.rerun_lost and history.losses < self.settings.crash_limit:
+            if self._may_rerun(history, event):
                 history.failures.append(event.cause)
                 self._move(task, Signal.RETRY)
                 self._again(task)
             else:
                 self._failed(task, event.cause)
+
+    def _may_rerun(self, history: FailureHistory, event: Lost) -> bool:
+        if event.blames_task:
+            history.losses += 1
+            may = history.losses < self.settings.crash_limit
+            if not may:
+                event.cause.add_note(f"lost {history.losses} times while it ran: it is not run again")
+        else:
+            history.requeues += 1
+            may = history.requeues <= self.settings.requeue_limit
+        return may and self.settings.rerun_lost
 
     def on_arguments_failed(self, event: ArgumentsFailed) -> None:
         task = self._close_attempt(event.attempt)
@@ -357,8 +367,8 @@ class TaskCore:
         task = event.task
         if task.state in FINAL_STATES:
             return
-        if task.attempt is not None:
-            self._effects.cancel.append((cast(ExecutorLabel, task.label), task.attempt))
+        if task.attempt is not None and task.label is not None:
+            self._effects.cancel.append((task.label, task.attempt))
             self._close_attempt(task.attempt)
         self._finish(task, Signal.CANCEL, None, CancelledError(f"task {task.id} was cancelled"))
 

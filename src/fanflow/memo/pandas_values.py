@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+from collections.abc import Iterable
 from typing import Protocol, cast
 
 from fanflow.memo.containers import Builder
@@ -36,6 +37,13 @@ class _Column(Protocol):
     attrs: dict[object, object]
 
 
+class _MultiIndex(Protocol):
+    names: Iterable[object]
+    nlevels: int
+
+    def get_level_values(self, level: int, /) -> object: ...
+
+
 class _Extension(Protocol):
     """What is used of the arrays inside columns."""
 
@@ -54,7 +62,7 @@ def find_builder(kind: type, pandas: types.ModuleType) -> Builder | None:
     if is_kind(kind, pandas, "RangeIndex"):
         return lambda value, _: record(header, value, ("start", "stop", "step", "name"))
     if is_kind(kind, pandas, "MultiIndex"):
-        return lambda value, _: record(header, value, ("names", "levels", "codes"))
+        return lambda value, _: _levels(header, cast(_MultiIndex, value))
     if is_kind(kind, pandas, "Index"):
         return lambda value, _: record(header, value, ("name", "array"))
     return _scalar_builder(kind, pandas, header) or _array_builder(kind, pandas, header)
@@ -95,9 +103,19 @@ def _frame(header: bytes, frame: _Frame) -> Node:
     return Node(header, [frame.columns, frame.index, frame.attrs, *columns], labels.__getitem__)
 
 
+def _levels(header: bytes, index: _MultiIndex) -> Node:
+    # Value by value: how they are split into levels and codes is not always the same.
+    values = [index.get_level_values(level) for level in range(index.nlevels)]
+    labels = [".names", *(f".get_level_values({level})" for level in range(index.nlevels))]
+    return Node(header, [list(index.names), *values], fixed_labels(*labels))
+
+
 def _array(header: bytes, array: _Extension) -> Node:
-    """An array by dtype and elements: numpy's own as they are, all others one by one."""
+    """An array by dtype and elements: numpy's own and times as they are, all others one by one."""
     dtype = array.dtype
+    counts = getattr(array, "asi8", None)  # of times: the integers that, with unit and zone, they are
+    if counts is not None:
+        return Node(header + text(repr(dtype)), [counts], fixed_labels(""))
     is_plain = type(array).__name__ in {"NumpyExtensionArray", "PandasArray"}
     elements = array.to_numpy() if is_plain else array.to_numpy(dtype=object)
     return Node(header + text(repr(dtype)), [elements], fixed_labels(""))

@@ -82,11 +82,13 @@ class Raised:
 class Lost:
     """The attempt ended with what ran it: a worker, a manager, a block, a pool."""
 
-    __slots__ = ("attempt", "cause")
+    __slots__ = ("attempt", "blames_task", "cause")
 
-    def __init__(self, attempt: AttemptId, cause: BaseException) -> None:
+    def __init__(self, attempt: AttemptId, cause: BaseException, *, blames_task: bool = True) -> None:
         self.attempt = attempt
         self.cause = cause
+        self.blames_task = blames_task
+        """Whether it was running when its worker died unexpectedly, so that it may be the reason."""
 
 
 AttemptEvent = Started | Returned | Raised | Lost

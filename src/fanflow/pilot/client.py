@@ -87,7 +87,7 @@ class ClientCore:
 
     def cancel(self, attempts: Sequence[AttemptId]) -> list[Frames]:
         """Messages that stop these; their outcomes are not awaited any more."""
-        known = [attempt for attempt in attempts if self.open.pop(attempt, None) is not None]
+        known = [int(attempt) for attempt in attempts if self.open.pop(attempt, None) is not None]
         return [[wire.encode(wire.Cancel(known))]] if known else []
 
     def ask(self, what: str, on_answer: Callable[[Facts], None]) -> Frames:

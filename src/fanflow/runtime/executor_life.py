@@ -6,13 +6,14 @@ import logging
 import threading
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from fanflow.core.events import CallRequested
 from fanflow.errors import NoDataFlowKernelError, WaitInCallbackError
 from fanflow.spi.executor import EventSink, Executor, Loop
 
 if TYPE_CHECKING:
+    from fanflow.runtime.futures import AppFuture
     from fanflow.runtime.kernel import Kernel
 
 _log = logging.getLogger("fanflow")
@@ -61,6 +62,19 @@ def add_executor(kernel: Kernel, executor: Executor) -> None:
     added.wait()
     if failures:
         raise failures[0]
+
+
+def cancel_all(kernel: Kernel, seconds: float) -> None:
+    """Cancel every open task, as far as that can be done in the time given. Any thread but the kernel's."""
+    done = threading.Event()
+
+    def cancel() -> None:
+        for task in list(kernel.core.tasks.values()):
+            cast("AppFuture[object]", task.future).cancel()
+        done.set()
+
+    kernel.post(CallRequested(cancel))  # there, since tasks may still be in the inbox
+    done.wait(seconds)
 
 
 def close_executors(executors: Iterable[Executor], seconds: float) -> None:

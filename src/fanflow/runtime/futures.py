@@ -20,10 +20,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from fanflow.core.events import CancelRequested
+from fanflow.core.task import Task
 from fanflow.errors import WaitInCallbackError
+from fanflow.model.states import States
 
 if TYPE_CHECKING:
-    from fanflow.core.task import Task
     from fanflow.runtime.data_futures import DataFuture
     from fanflow.runtime.explain import Explanation
     from fanflow.runtime.kernel import Kernel
@@ -68,10 +69,14 @@ class AppFuture(Future[R], Generic[R]):
 
     # A standard future costs 4 us to build, most of it the Condition. Here the state lives in slots
     # that shadow the base class's attributes, and the rest is built when somebody waits.
-    __slots__ = ("_exception", "_result", "_shared", "_state", "kernel", "task")
+    __slots__ = ("_exception", "_result", "_shared", "_state", "_task", "app", "kernel", "tid")
 
     def __init__(self, task: Task, kernel: Kernel) -> None:
-        self.task = task
+        self._task: Task | None = task
+        self.tid = task.id
+        """Number of the task in its kernel."""
+        self.app = task.app
+        """What was called."""
         self.kernel = kernel
         self._state = PENDING
         self._result: R | None = None
@@ -133,6 +138,7 @@ class AppFuture(Future[R], Generic[R]):
                     self._result = value
                     self._exception = error
                     self._state = FINISHED
+                    self._forget_task()
                     return True
         shared = self._share()
         with shared.condition:
@@ -141,8 +147,32 @@ class AppFuture(Future[R], Generic[R]):
             self._result = value
             self._exception = error
             self._state = FINISHED
+            self._forget_task()
             self._tell(shared)
         return True
+
+    def _forget_task(self) -> None:
+        # Of a task that simply returned there is nothing more to know. Every object less that a kept
+        # future keeps alive is one less for the garbage collector to visit, again and again.
+        task = self._task
+        if (
+            task is not None
+            and task.state is States.exec_done
+            and task.options is None
+            and task.history is None
+        ):
+            self._task = None
+
+    @property
+    def task(self) -> Task:
+        """The task, as far as there is something to know of it."""
+        if self._task is not None:
+            return self._task
+        task = Task(self.tid, self.app, (), None)
+        task.future = self._as_object()
+        task.state = States.exec_done
+        task.tries = 1
+        return task
 
     def _tell(self, shared: _Waiters) -> None:
         for waiter in shared.waiters:
@@ -178,7 +208,7 @@ class AppFuture(Future[R], Generic[R]):
         Returns:
             False if the task has ended, or runs where it cannot be killed (a thread).
         """
-        if self.task.is_final and self._state is FINISHED:
+        if self._state is FINISHED:
             return False
         shared = self._share()
         with shared.condition:
@@ -246,7 +276,7 @@ class AppFuture(Future[R], Generic[R]):
         if self._state in _DONE:
             return timeout
         if self.kernel.in_kernel_thread():
-            raise WaitInCallbackError(f"task {self.task.id} ({self.task.app.name})")
+            raise WaitInCallbackError(f"task {self.tid} ({self.app.name})")
         return self.kernel.before_wait(self._as_object(), timeout)
 
     def __await__(self) -> Generator[object, None, R]:
@@ -254,11 +284,6 @@ class AppFuture(Future[R], Generic[R]):
         return self.result()
 
     # -- what existing programs know ------------------------------------------------------------
-
-    @property
-    def tid(self) -> int:
-        """Number of the task in its kernel."""
-        return self.task.id
 
     @property
     def stdout(self) -> object:
@@ -307,7 +332,7 @@ class AppFuture(Future[R], Generic[R]):
 
     def __repr__(self) -> str:
         state = "cancelled" if self._state is CANCELLED_AND_NOTIFIED else self.task.state.name
-        return f"<AppFuture of task {self.task.id} ({self.task.app.name}) {state}>"
+        return f"<AppFuture of task {self.tid} ({self.app.name}) {state}>"
 
 
 def until_done(future: Future[R]) -> Generator[object, None, None]:

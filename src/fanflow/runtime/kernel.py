@@ -11,11 +11,10 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import cast
 
 from fanflow.codec.worker_flag import current_worker
 from fanflow.core.arguments import gather_deep, gather_shallow, needs_walk, unwrap_deep, unwrap_shallow
-from fanflow.core.events import CallRequested, Closing, CoreEvent, Effects, WaitRequested
+from fanflow.core.events import Closing, CoreEvent, Effects, WaitRequested
 from fanflow.core.settings import CoreSettings
 from fanflow.core.task import AppSpec, CallOptions, Task
 from fanflow.core.task_core import TaskCore
@@ -25,7 +24,7 @@ from fanflow.model.states import States
 from fanflow.runtime.context import JOINING_KERNEL
 from fanflow.runtime.crash import crash_error, end_all
 from fanflow.runtime.dependencies import find_dependencies
-from fanflow.runtime.executor_life import close_executors, start_executors
+from fanflow.runtime.executor_life import cancel_all, close_executors, start_executors
 from fanflow.runtime.explain import Explanation, explain_task
 from fanflow.runtime.futures import AppFuture
 from fanflow.runtime.gate import Gate
@@ -158,7 +157,7 @@ class Kernel:
             if self.gate is not None:
                 self.gate.close()
             if cancel:
-                self._cancel_all()
+                cancel_all(self, _CANCEL_ALL_S)
             self.post(Closing(final=False))
             close_executors(self.executors.values(), _CLOSE_EXECUTORS_S)
             self.post(Closing(final=True))
@@ -172,17 +171,6 @@ class Kernel:
             else:
                 self._handle_rest()
                 self.loop.close()
-
-    def _cancel_all(self) -> None:
-        done = threading.Event()
-
-        def cancel() -> None:
-            for task in list(self.core.tasks.values()):
-                cast("AppFuture[object]", task.future).cancel()
-            done.set()
-
-        self.post(CallRequested(cancel))  # there, since tasks may still be in the inbox
-        done.wait(_CANCEL_ALL_S)
 
     # -- submission -----------------------------------------------------------------------------
 
@@ -325,7 +313,7 @@ class Kernel:
 
     def _handle_rest(self) -> None:
         """After the thread has ended, whoever posts handles what is left, so that nothing waits for ever."""
-        if self._thread.is_alive() and not self.in_kernel_thread():
+        if self._crash_error is None and self._thread.is_alive() and not self.in_kernel_thread():
             return
         with self._rest_lock:
             if self._crash_error is not None:

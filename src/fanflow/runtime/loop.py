@@ -8,11 +8,20 @@ import os
 import select
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from typing import Protocol, cast
 
 _LONGEST_POLL_MS = 3_600_000
 """A poll ends at least once an hour; longer values overflow some systems' int."""
+
+
+class _Poll(Protocol):
+    """What `select.poll` and `zmq.Poller` have in common; both take POLLIN for "readable"."""
+
+    def register(self, source: object, events: int, /) -> object: ...
+    def unregister(self, source: object, /) -> None: ...
+    def poll(self, timeout: int | None, /) -> Iterable[tuple[object, int]]: ...
 
 
 class LoopTimer:
@@ -73,9 +82,10 @@ class KernelLoop:
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self.now = now
         self._wake_up = _WakeUp()
-        self._poll = select.poll()
+        self._poll = cast(_Poll, select.poll())
+        self._takes_sockets = False
         self._poll.register(self._wake_up.fileno(), select.POLLIN)
-        self._ready: dict[int, Callable[[], None]] = {}
+        self._ready: dict[object, Callable[[], None]] = {}
         self._timers: list[tuple[float, int, LoopTimer]] = []
         self._order = itertools.count()
 
@@ -83,15 +93,26 @@ class KernelLoop:
         """Make the poll return. Any thread."""
         self._wake_up.set()
 
-    def watch(self, fd: int, on_ready: Callable[[], None]) -> None:
-        """Call `on_ready` whenever the descriptor is readable, or has failed."""
-        self._ready[fd] = on_ready
-        self._poll.register(fd, select.POLLIN)
+    def watch(self, source: object, on_ready: Callable[[], None]) -> None:
+        """Call `on_ready` whenever a descriptor, or a zmq socket, is readable or has failed."""
+        if not self._takes_sockets and not isinstance(source, int):
+            self._watch_sockets()
+        self._ready[source] = on_ready
+        self._poll.register(source, select.POLLIN)
 
-    def unwatch(self, fd: int) -> None:
+    def _watch_sockets(self) -> None:
+        """From the first zmq socket on, zmq polls for all: its descriptors tell edges, not levels."""
+        import zmq  # programs that stay in one process never pay for it
+
+        self._takes_sockets = True
+        self._poll = cast(_Poll, zmq.Poller())
+        for source in (self._wake_up.fileno(), *self._ready):
+            self._poll.register(source, select.POLLIN)
+
+    def unwatch(self, source: object) -> None:
         """Stop watching."""
-        if self._ready.pop(fd, None) is not None:
-            self._poll.unregister(fd)
+        if self._ready.pop(source, None) is not None:
+            self._poll.unregister(source)
 
     def call_at(self, when: float, function: Callable[[], None]) -> LoopTimer:
         """Call once when `now()` has reached `when` (seconds)."""
@@ -101,11 +122,11 @@ class KernelLoop:
 
     def turn(self, *, may_wait: bool) -> None:
         """Wait for something, unless there is work already, and call what it asks for."""
-        for fd, _ in self._poll.poll(self._patience_ms() if may_wait else 0):
-            if fd == self._wake_up.fileno():
+        for source, _ in self._poll.poll(self._patience_ms() if may_wait else 0):
+            if source == self._wake_up.fileno():
                 self._wake_up.clear()
-            elif fd in self._ready:
-                self._ready[fd]()
+            elif source in self._ready:
+                self._ready[source]()
         self._run_timers()
 
     def _patience_ms(self) -> int | None:

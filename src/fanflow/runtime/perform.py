@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, cast
 
 from fanflow.core.arguments import unwrap_call
 from fanflow.core.events import ArgumentsFailed, DependencyEnded, Effects, MemoKeyed, RetryDecided
-from fanflow.core.task import Task
+from fanflow.core.task import Task, TaskFuture
 from fanflow.errors import ExecutorError, InternalConsistencyError, JoinError
 from fanflow.ids import INTERNAL_LABEL, AttemptId, ExecutorLabel, TaskId
 from fanflow.model.attempts import AttemptEvent, ExecutorFailed, Launch, Lost, Raised, Returned
 from fanflow.runtime.context import run_join_body
 from fanflow.runtime.data_futures import DataFuture
-from fanflow.runtime.futures import AppFuture, outcome_of
+from fanflow.runtime.futures import outcome_of
 
 if TYPE_CHECKING:
     from fanflow.runtime.kernel import Kernel
@@ -95,15 +95,13 @@ class Performer:
             self._finish_job(event)
         for notify in effects.notify:
             notify()
-        for future in callbacks:
-            self._run_callbacks(future)
+        for settled in callbacks:
+            self._run_callbacks(settled)
 
-    def _resolve_futures(
-        self, ended: list[tuple[Task, object, BaseException | None]]
-    ) -> list[AppFuture[object]]:
-        with_callbacks: list[AppFuture[object]] = []
+    def _resolve_futures(self, ended: list[tuple[Task, object, BaseException | None]]) -> list[TaskFuture]:
+        with_callbacks: list[TaskFuture] = []
         for task, value, error in ended:
-            future = cast("AppFuture[object]", task.future)
+            future = task.future
             if task.app.joins and error is None:
                 future.settle(*_joined_value(task, value))
             else:
@@ -114,7 +112,7 @@ class Performer:
             gate.leave(len(ended))
         return with_callbacks
 
-    def _run_callbacks(self, future: AppFuture[object]) -> None:
+    def _run_callbacks(self, future: TaskFuture) -> None:
         began = time.monotonic()
         future.run_callbacks()
         ended = time.monotonic()
@@ -133,13 +131,13 @@ class Performer:
     def _launch(self, tasks: Iterable[Task]) -> None:
         batches: dict[ExecutorLabel, list[Launch]] = {}
         for task in tasks:
-            if task.attempt is None:
+            attempt, label = task.attempt, task.label
+            if attempt is None or label is None:
                 continue  # cancelled by a later event of the same batch
-            label = cast(ExecutorLabel, task.label)
             if task.resolve and self._resolver is not None:
                 self._resolve_in_pool(task, self._resolver)
                 continue
-            launch = self._make(task)
+            launch = self._make(task, attempt)
             if launch is not None:
                 batch = batches.get(label)
                 if batch is None:
@@ -158,27 +156,27 @@ class Performer:
             lost = [Lost(launch.attempt, cause) for launch in batch]
             self._kernel.post_all([ExecutorFailed(label, error), *lost])
 
-    def _make(self, task: Task) -> Launch | None:
+    def _make(self, task: Task, attempt: AttemptId) -> Launch | None:
         args, kwargs = task.args, task.kwargs or _NO_KWARGS
         if task.resolve:
             try:
                 args, kwargs = unwrap_call(args, kwargs, self._unwrap)
             except Exception as error:  # noqa: BLE001 - hashing a result may run anybody's code
-                self._kernel.post(ArgumentsFailed(cast(AttemptId, task.attempt), error))
+                self._kernel.post(ArgumentsFailed(attempt, error))
                 return None
-        return self._assemble(task, args, kwargs)
+        return self._assemble(task, attempt, args, kwargs)
 
-    def _assemble(self, task: Task, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Launch:
+    def _assemble(
+        self, task: Task, attempt: AttemptId, args: tuple[object, ...], kwargs: Mapping[str, object]
+    ) -> Launch:
         app = task.app
         function = app.function
         if app.joins:
             args, kwargs = (self._kernel, function, args, kwargs), _NO_KWARGS
             function = run_join_body
-        future = cast("AppFuture[object]", task.future)
-        attempt = cast(AttemptId, task.attempt)
         if task.tries > 1:
-            future.unclaim()
-        launch = Launch(attempt, task.id, app.name, function, args, kwargs, future)
+            task.future.unclaim()
+        launch = Launch(attempt, task.id, app.name, function, args, kwargs, task.future)
         if task.options is not None:
             launch.walltime = task.options.walltime
             launch.resources = task.options.resources
@@ -198,7 +196,7 @@ class Performer:
                 self._kernel.post(ArgumentsFailed(attempt, error))
                 return
             plain, named = cast(Call, call)
-            self._submit(cast(ExecutorLabel, task.label), [self._assemble(task, plain, named)])
+            self._submit(cast(ExecutorLabel, task.label), [self._assemble(task, attempt, plain, named)])
 
         self.run_job(unwrap, submit)
 
@@ -239,11 +237,13 @@ class Performer:
         ignored = (*app.ignore_for_cache, *(task.options.unkeyed if task.options is not None else ()))
         unwrap = self._resolver.traverse_to_unwrap if self._resolver is not None else self._unwrap
 
+        kind = f"bash_app {app.name}" if app.runs_command else app.name
+
         def compute() -> object:
             from fanflow.memo.keys import memo_key  # only programs that cache pay for it
 
             plain, named = unwrap_call(args, kwargs, unwrap) if task.resolve else (args, kwargs)
-            return memo_key(app.key_function or app.function, app.name, plain, named, ignored)
+            return memo_key(app.key_function or app.function, kind, plain, named, ignored)
 
         def answer(key: object, error: BaseException | None) -> None:
             self._kernel.post(MemoKeyed(task, cast(str, key), error))

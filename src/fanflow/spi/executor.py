@@ -27,12 +27,12 @@ class Timer(Protocol):
 class Loop(Protocol):
     """The kernel thread's loop. Every method but `wake` is for the kernel thread only."""
 
-    def watch(self, fd: int, on_ready: Callable[[], None]) -> None:
-        """Call `on_ready` in the kernel thread whenever the descriptor is readable."""
+    def watch(self, source: object, on_ready: Callable[[], None]) -> None:
+        """Call `on_ready` in the kernel thread whenever a descriptor (int) or a zmq socket is readable."""
         ...
 
-    def unwatch(self, fd: int) -> None:
-        """Stop watching; a descriptor that is not watched is no error."""
+    def unwatch(self, source: object) -> None:
+        """Stop watching; what is not watched is no error."""
         ...
 
     def call_at(self, when: float, function: Callable[[], None]) -> Timer:

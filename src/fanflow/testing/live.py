@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import heapq
-import itertools
-import selectors
-import socket
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
+from fanflow.runtime.loop import KernelLoop, LoopTimer
+
 T = TypeVar("T")
-
-
-class LiveTimer:
-    """A call that `LiveLoop` makes in its thread when the time has come."""
-
-    __slots__ = ("function", "is_cancelled")
-
-    def __init__(self, function: Callable[[], None]) -> None:
-        self.function = function
-        self.is_cancelled = False
-
-    def cancel(self) -> None:
-        self.is_cancelled = True
 
 
 class LiveLoop:
@@ -38,14 +21,8 @@ class LiveLoop:
     """
 
     def __init__(self) -> None:
-        self._selector = selectors.DefaultSelector()
-        self._receiver, self._sender = socket.socketpair()
-        self._receiver.setblocking(False)
-        self._sender.setblocking(False)
-        self._selector.register(self._receiver, selectors.EVENT_READ, self._drain_wakes)
+        self._loop = KernelLoop()
         self._calls: deque[Callable[[], None]] = deque()
-        self._timers: list[tuple[float, int, LiveTimer]] = []
-        self._order = itertools.count()
         self._is_stopping = False
         self.thread = threading.Thread(target=self._turn, name="fanflow-testing-loop", daemon=True)
         """The loop's own thread."""
@@ -66,9 +43,7 @@ class LiveLoop:
         self.thread.join(timeout=10)
         if self.thread.is_alive():  # something blocks it; its descriptors are still in use
             return
-        self._selector.close()
-        self._receiver.close()
-        self._sender.close()
+        self._loop.close()
 
     def call(self, function: Callable[[], T], deadline_s: float) -> T:
         """Call in the loop's thread and give back what it returns or raises.
@@ -93,29 +68,24 @@ class LiveLoop:
                 raise
             raise AssertionError(f"a call in the loop's thread has blocked it for {deadline_s:g} s") from None
 
-    def watch(self, fd: int, on_ready: Callable[[], None]) -> None:
+    def watch(self, source: object, on_ready: Callable[[], None]) -> None:
         self._check_thread("watch")
-        self.unwatch(fd)
-        self._selector.register(fd, selectors.EVENT_READ, on_ready)
+        self._loop.watch(source, lambda: self._guard(on_ready))
 
-    def unwatch(self, fd: int) -> None:
+    def unwatch(self, source: object) -> None:
         self._check_thread("unwatch")
-        with contextlib.suppress(KeyError, ValueError):
-            self._selector.unregister(fd)
+        self._loop.unwatch(source)
 
-    def call_at(self, when: float, function: Callable[[], None]) -> LiveTimer:
+    def call_at(self, when: float, function: Callable[[], None]) -> LoopTimer:
         self._check_thread("call_at")
-        timer = LiveTimer(function)
-        heapq.heappush(self._timers, (when, next(self._order), timer))
-        return timer
+        return self._loop.call_at(when, lambda: self._guard(function))
 
     def now(self) -> float:
         self._check_thread("now")
-        return time.monotonic()
+        return self._loop.now()
 
     def wake(self) -> None:
-        with contextlib.suppress(OSError):  # full means it will wake; closed means it has ended
-            self._sender.send(b"\0")
+        self._loop.wake()
 
     def _check_thread(self, method: str) -> None:
         if threading.current_thread() is not self.thread:
@@ -126,28 +96,12 @@ class LiveLoop:
 
     def _turn(self) -> None:
         while not self._is_stopping:
-            for key, _ in self._selector.select(self._seconds_to_next_timer()):
-                on_ready: Callable[[], None] = key.data
-                self._guard(on_ready)
+            self._loop.turn(may_wait=not self._calls)
             while self._calls:
                 self._calls.popleft()()
-            while self._timers and self._timers[0][0] <= time.monotonic():
-                _, _, timer = heapq.heappop(self._timers)
-                if not timer.is_cancelled:
-                    self._guard(timer.function)
-
-    def _seconds_to_next_timer(self) -> float | None:
-        if not self._timers:
-            return None
-        return max(self._timers[0][0] - time.monotonic(), 0.0)
 
     def _guard(self, function: Callable[[], None]) -> None:
         try:
             function()
         except Exception as error:  # noqa: BLE001 - an executor's code; the test reports it
             self._breaches.append(f"a call in the loop raised {error!r}")
-
-    def _drain_wakes(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            while self._receiver.recv(4096):
-                pass

@@ -69,15 +69,15 @@ class ManualLoop:
 
     def __init__(self, clock: ManualClock | None = None) -> None:
         self.clock = clock if clock is not None else ManualClock()
-        self._watched: dict[int, Callable[[], None]] = {}
+        self._watched: dict[object, Callable[[], None]] = {}
         self._timers: list[tuple[float, int, ManualTimer]] = []
         self._order = itertools.count()
         self._lock = threading.Lock()
         self._wakes = 0
 
     @property
-    def watched(self) -> Mapping[int, Callable[[], None]]:
-        """The descriptors that are watched now, with what is called for each."""
+    def watched(self) -> Mapping[object, Callable[[], None]]:
+        """What is watched now, with what is called for each."""
         return MappingProxyType(self._watched)
 
     @property
@@ -91,11 +91,11 @@ class ManualLoop:
         with self._lock:
             return self._wakes
 
-    def watch(self, fd: int, on_ready: Callable[[], None]) -> None:
-        self._watched[fd] = on_ready
+    def watch(self, source: object, on_ready: Callable[[], None]) -> None:
+        self._watched[source] = on_ready
 
-    def unwatch(self, fd: int) -> None:
-        self._watched.pop(fd, None)
+    def unwatch(self, source: object) -> None:
+        self._watched.pop(source, None)
 
     def call_at(self, when: float, function: Callable[[], None]) -> ManualTimer:
         timer = ManualTimer(when, function)
@@ -137,7 +137,7 @@ class ManualLoop:
 
     def _serve_descriptors(self) -> int:
         poller = select.poll()
-        for fd in self._watched:
+        for fd in (source for source in self._watched if isinstance(source, int)):
             poller.register(fd, select.POLLIN)
         calls = 0
         for fd, _ in poller.poll(0):

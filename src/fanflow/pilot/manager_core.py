@@ -1,0 +1,400 @@
+"""What a manager knows and decides: its slots, what they run, what waits, what must end. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf
+from typing import Final
+
+from fanflow.pilot.slots import (
+    HORIZON_US,
+    LONG_US,
+    OVERHEAD_US,
+    PACKET_TASKS,
+    UNKNOWN_US,
+    Slot,
+    SlotPools,
+)
+from fanflow.pilot.waiting_line import Attempt, RunTimes, WaitingLine
+from fanflow.pilot.wire import Loss, ResultItem, TaskItem
+from fanflow.pilot.worker_records import PACKET_BYTES, Result, TaskRecord
+
+STUCK_S: Final = 0.02
+"""A worker that has shown no result for so long may have others' work behind a long task."""
+
+MEMORY_PERIOD_S: Final = 0.25
+
+PREFETCH_US: Final = 10_000
+"""Work that is held for each slot, beyond what runs: it hides the way to the interchange and back."""
+
+MOST_PREFETCH: Final = 4096
+
+_WEIGHT: Final = 0.2
+"""Of the latest run time in a function's mean."""
+
+
+class Orders:
+    """What the shell has to do, in the order of the fields."""
+
+    __slots__ = ("items", "kill", "look", "measure", "packets", "parts", "returned", "start", "want")
+
+    def __init__(self) -> None:
+        self.items: list[ResultItem] = []
+        """Outcomes for the client."""
+        self.parts: list[bytes] = []
+        """Their small payloads."""
+        self.returned: list[int] = []
+        """Attempts that go back to the interchange."""
+        self.start: list[int] = []
+        """Slots that need a new worker."""
+        self.packets: list[tuple[int, list[TaskRecord]]] = []
+        self.look: list[int] = []
+        """Read the worker's results, the unsent ones too, take back its packets, and call `looked`."""
+        self.measure: list[int] = []
+        """Call `memory_measured`."""
+        self.kill: list[int] = []
+        """The worker and all that it has started; `worker_ended` follows."""
+        self.want: int | None = None
+        """Attempts that the manager would hold, if that has changed."""
+
+
+class ManagerCore:
+    """All attempts and slots of one manager. No clock, no sockets, no processes; one caller.
+
+    The shell tells what has happened, then takes the orders. Each attempt that was accepted ends with
+    one item among the orders' outcomes, or is returned.
+
+    Args:
+        slots: Workers.
+        host: Name of this machine, for messages.
+        prefetch: Attempts to hold beyond one for each slot; 0: as many as hide the way to fetch more.
+    """
+
+    def __init__(self, slots: int, host: str, prefetch: int = 0) -> None:
+        self.slots = [Slot(number) for number in range(slots)]
+        self.attempts: dict[int, Attempt] = {}
+        """Everything held, by number."""
+        self.strays = 0
+        """Results that no worker should have sent, apart from repetitions."""
+        self.bad_starts = 0
+        """Workers that ended before they were ready, since the last that was."""
+        self.is_draining = False
+        self._host = host
+        self._prefetch = prefetch
+        self._line = WaitingLine()
+        self._times: dict[int, RunTimes] = {}
+        self._pools = SlotPools()
+        self._mean_us = -1.0
+        self.wanted = slots + prefetch
+        """Attempts that it would hold in all, as was said last."""
+        self._next_due = inf
+        self._orders = Orders()
+        self._orders.start.extend(range(slots))
+
+    # -- what has happened ----------------------------------------------------------------------
+
+    def tasks_came(self, items: Sequence[TaskItem], payloads: Sequence[bytes | None]) -> None:
+        """Attempts to run.
+
+        Args:
+            items: Their descriptions; those that are held already are passed over.
+            payloads: One for each; None if the worker is to ask for it.
+        """
+        attempts, known_times, line = self.attempts, self._times, self._line
+        for item, payload in zip(items, payloads, strict=True):
+            if item.attempt in attempts:
+                continue
+            if self.is_draining:
+                self._orders.returned.append(item.attempt)
+                continue
+            times = known_times.get(item.function)
+            if times is None:
+                times = known_times[item.function] = RunTimes()
+            attempt = Attempt(item, payload, times)
+            reason = self._why_not(item)
+            if reason:
+                self._lose(attempt, Loss("refused", host=self._host, detail=reason))
+                continue
+            attempts[item.attempt] = attempt
+            line.append(attempt)
+
+    def _why_not(self, item: TaskItem) -> str:
+        if not 1 <= item.slots <= len(self.slots):
+            return f"it needs {item.slots} slots, and this manager has {len(self.slots)}"
+        if item.environment:
+            for name, value in item.environment.items():
+                if not name or "=" in name or "\0" in name + value:
+                    return f"an environment cannot have a variable {name!r}"
+        return ""
+
+    def worker_ready(self, number: int) -> None:
+        """A worker takes tasks from now on."""
+        slot = self.slots[number]
+        slot.is_ready = True
+        self.bad_starts = 0
+        self._pools.note(slot)
+
+    def results_came(self, number: int, results: Sequence[Result], now: float) -> None:
+        """A worker has ended these; repetitions are passed over."""
+        slot, orders, attempts = self.slots[number], self._orders, self.attempts
+        sent, items, parts = slot.sent, orders.items, orders.parts
+        before, ran_us = len(items), 0
+        for attempt_number, run_us, data, size in results:
+            if not sent or sent[0].number != attempt_number:
+                self.strays += attempt_number in attempts
+                continue
+            attempt = sent.popleft()
+            del attempts[attempt_number]
+            items.append(ResultItem(attempt_number, size, run_us))
+            parts.append(data)
+            slot.load_us -= attempt.estimate_us
+            ran_us += run_us
+            times = attempt.times
+            known_us = times.mean_us
+            times.mean_us = run_us if known_us < 0 else known_us + (run_us - known_us) * _WEIGHT
+            if attempt.reserved:
+                self._release(attempt)
+        count = len(items) - before
+        if count:
+            slot.since = now
+            slot.is_stuck = False
+            weight = 1.0 if self._mean_us < 0 else 1 - 0.98**count
+            self._mean_us += (ran_us / count - self._mean_us) * weight
+            self._set_due(slot, now)
+            self._pools.note(slot)
+
+    def cancel(self, numbers: Sequence[int]) -> None:
+        """Nobody waits for these: they are dropped, or ended if they run."""
+        cancelled = {number for number in numbers if number in self.attempts}
+        if not cancelled:
+            return
+        for attempt in self._line.remove(cancelled):
+            self._lose(attempt, self._cancelled())
+        for number in cancelled & self.attempts.keys():
+            self.attempts[number].is_cancelled = self.attempts[number].is_watched = True
+        for slot in self.slots:
+            if any(attempt.is_cancelled for attempt in slot.sent):
+                self._orders.look.append(slot.number)
+
+    def drain(self) -> None:
+        """Take nothing more, give back what has not started, finish the rest."""
+        self.is_draining = True
+        self._give_back(self._line.clear())
+        self._orders.look.extend(slot.number for slot in self.slots if len(slot.sent) > 1)
+
+    def abandon(self, reason: str) -> None:
+        """The manager ends now: what has not started goes back, what runs is lost."""
+        self.is_draining = True
+        self._give_back(self._line.clear())
+        for slot in self.slots:
+            for attempt in slot.sent:
+                loss = Loss("manager", slot.number, self._host, reason, blames_task=False)
+                self._lose(attempt, loss)
+            slot.clear()
+
+    def tick(self, now: float) -> float:
+        """Time has passed.
+
+        Returns:
+            When to call again at the latest; infinity if nothing is due.
+        """
+        if now >= self._next_due:
+            self._next_due = inf
+            for slot in self.slots:
+                if slot.due <= now and slot.sent:
+                    if slot.memory_due <= now:
+                        self._orders.measure.append(slot.number)
+                    if slot.look_due <= now:
+                        self._orders.look.append(slot.number)
+                elif slot.due < self._next_due:
+                    self._next_due = slot.due
+        return self._next_due
+
+    def looked(self, number: int, taken: Sequence[int], now: float) -> None:
+        """The worker's results up to now have been reported, and these attempts taken back from it."""
+        slot = self.slots[number]
+        if taken:
+            gone = set(taken)
+            back = [attempt for attempt in slot.sent if attempt.number in gone]
+            slot.keep_others(gone)
+            self._queue_again(back)
+        slot.is_stuck = bool(slot.sent) and now - slot.since >= STUCK_S
+        self._review(slot, now)
+        self._set_due(slot, now)
+        self._pools.note(slot)
+
+    def memory_measured(self, number: int, used: int, now: float) -> None:
+        """What the worker and its descendants hold, in bytes."""
+        slot = self.slots[number]
+        limit = slot.sent[0].item.memory_bytes if slot.sent else 0
+        if limit and used > limit:
+            mib = 1 << 20
+            detail = f"it held {used / mib:.0f} MiB of memory, its limit is {limit / mib:.0f} MiB"
+            self._condemn(slot, Loss("memory", number, self._host, detail))
+        slot.memory_due = now + MEMORY_PERIOD_S
+        self._set_due(slot, now)
+
+    def worker_ended(self, number: int, loss: Loss) -> None:
+        """A worker is gone; its results have been reported and its packets taken back before.
+
+        Args:
+            number: Its slot.
+            loss: Why, with blame for what it ran.
+        """
+        slot = self.slots[number]
+        running = slot.sent[0] if slot.sent else None
+        others = list(slot.sent)[1:]
+        if not slot.is_ready:
+            self.bad_starts += 1
+        doomed, doom = slot.doom
+        slot.clear()
+        if running is not None:
+            if doom is not None and running is not doomed:
+                detail = "its worker was ended because of the task before it"
+                loss = Loss(loss.cause, number, self._host, detail, blames_task=False)
+            self._lose(running, loss if doom is None or running is not doomed else doom)
+        self._queue_again(others)
+        self._pools.note(slot)
+        self._orders.start.append(number)
+
+    # -- what is to be done ---------------------------------------------------------------------
+
+    def take_orders(self, now: float) -> Orders:
+        """Hand out what waits, and give the orders to the shell."""
+        if self._line and not self.is_draining:
+            self._dispatch(now)
+        self._update_want()
+        orders, self._orders = self._orders, Orders()
+        return orders
+
+    @property
+    def is_done(self) -> bool:
+        """Drained: nothing is held any more."""
+        return self.is_draining and not self.attempts
+
+    def _dispatch(self, now: float) -> None:
+        line, pools = self._line, self._pools
+        while line:
+            head = line.first()
+            if head.item.slots > 1:
+                if len(pools.idle) < head.item.slots:
+                    return  # nobody overtakes it, so the slots that it needs become idle
+                self._send_wide(line.take(), now)
+                continue
+            pool = pools.idle or pools.partly
+            if not pool:
+                return
+            slot = next(iter(pool.values()))
+            self._send(slot, self._take_group(slot, -(-len(line) // len(pool))), now)
+
+    def _take_group(self, slot: Slot, share: int) -> list[Attempt]:
+        line, group, size = self._line, list[Attempt](), 0
+        most = min(share, PACKET_TASKS)
+        load_us = slot.load_us
+        while line and len(group) < most and load_us < HORIZON_US:
+            attempt = line.first()
+            mean_us = attempt.times.mean_us
+            is_alone = not 0 <= mean_us < LONG_US
+            size += attempt.size
+            if group and (is_alone or size > PACKET_BYTES or attempt.item.slots > 1):
+                break
+            group.append(line.take())
+            attempt.estimate_us = mean_us + OVERHEAD_US if mean_us >= 0 else UNKNOWN_US
+            load_us += attempt.estimate_us
+            if is_alone:
+                break
+        return group
+
+    def _send(self, slot: Slot, group: list[Attempt], now: float) -> None:
+        if not slot.sent:
+            slot.since = now
+        slot.sent.extend(group)
+        for attempt in group:
+            slot.load_us += attempt.estimate_us
+        self._orders.packets.append((slot.number, [attempt.record for attempt in group]))
+        self._set_due(slot, now)
+        self._pools.note(slot)
+
+    def _send_wide(self, attempt: Attempt, now: float) -> None:
+        runs, *kept = list(self._pools.idle.values())[: attempt.item.slots]
+        attempt.reserved = [slot.number for slot in kept]
+        for slot in kept:
+            slot.is_reserved = True
+            self._pools.note(slot)
+        attempt.estimate_us = HORIZON_US
+        self._send(runs, [attempt], now)
+
+    def _release(self, attempt: Attempt) -> None:
+        for number in attempt.reserved:
+            slot = self.slots[number]
+            slot.is_reserved = False
+            self._pools.note(slot)
+        attempt.reserved = ()
+
+    def _set_due(self, slot: Slot, now: float) -> None:
+        """When something has to be looked at, if the worker shows nothing before."""
+        slot.look_due = inf
+        memory_due = inf
+        if slot.sent and slot.doom[1] is None:
+            if len(slot.sent) > 1 and not slot.is_stuck:
+                slot.look_due = slot.since + STUCK_S
+            head = slot.sent[0]
+            if head.is_watched:
+                if head.is_cancelled:
+                    slot.look_due = slot.since + STUCK_S
+                if head.item.walltime_ms:
+                    slot.look_due = min(slot.look_due, slot.since + head.item.walltime_ms / 1000)
+                if head.item.memory_bytes:
+                    memory_due = min(slot.memory_due, now + MEMORY_PERIOD_S)
+        slot.memory_due = memory_due
+        slot.due = min(slot.look_due, memory_due)
+        self._next_due = min(self._next_due, slot.due)
+
+    def _review(self, slot: Slot, now: float) -> None:
+        """End what its worker runs, if that must not go on."""
+        if not slot.sent or slot.doom[1] is not None:
+            return
+        head = slot.sent[0]
+        limit = head.item.walltime_ms / 1000
+        if head.is_cancelled:
+            self._condemn(slot, self._cancelled())
+        elif limit and now - slot.since >= limit:
+            detail = f"it ran for {now - slot.since:.1f} s, its limit is {limit:g} s"
+            self._condemn(slot, Loss("walltime", slot.number, self._host, detail))
+
+    def _condemn(self, slot: Slot, loss: Loss) -> None:
+        slot.doom = (slot.sent[0], loss)
+        self._orders.kill.append(slot.number)
+        self._pools.note(slot)
+
+    def _queue_again(self, attempts: Sequence[Attempt]) -> None:
+        for attempt in attempts:
+            if attempt.is_cancelled:
+                self._lose(attempt, self._cancelled())
+        kept = [attempt for attempt in attempts if not attempt.is_cancelled]
+        if self.is_draining:
+            self._give_back(kept)
+        else:
+            self._line.put_back(kept)
+
+    def _give_back(self, attempts: Sequence[Attempt]) -> None:
+        for attempt in attempts:
+            del self.attempts[attempt.number]
+            self._orders.returned.append(attempt.number)
+
+    def _lose(self, attempt: Attempt, loss: Loss) -> None:
+        self.attempts.pop(attempt.number, None)
+        self._release(attempt)
+        self._orders.items.append(ResultItem(attempt.number, 0, lost=loss))
+
+    def _cancelled(self) -> Loss:
+        return Loss("cancelled", host=self._host, detail="it was cancelled", blames_task=False)
+
+    def _update_want(self) -> None:
+        if self._prefetch or self._mean_us < 0:
+            return
+        places = len(self.slots)
+        beyond = int(places * PREFETCH_US / (self._mean_us + OVERHEAD_US))
+        wanted = places + min(beyond, MOST_PREFETCH)
+        if abs(wanted - self.wanted) * 4 >= self.wanted:
+            self.wanted = self._orders.want = wanted

@@ -1,0 +1,120 @@
+"""The manager's end of its zygote: orders workers, has them killed, hears of their ends."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+from dataclasses import dataclass
+from typing import Final
+
+from fanflow.pilot import zygote
+from fanflow.pilot.worker_handle import WorkerHandle
+
+_OOM_COUNTER: Final = b"oom_kill "
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the zygote says of a worker."""
+
+    kind: int
+    """`zygote.FORKED`, `zygote.ENDED` or `zygote.FAILED`."""
+    number: int
+    pid: int
+    value: int
+    peak: int
+
+
+class ZygoteGoneError(Exception):
+    """The zygote has ended, and all workers with it."""
+
+
+class Nursery:
+    """Speaks to the zygote. Never blocks, except in `close`.
+
+    Args:
+        control: The connection to the zygote.
+        pid: Of the zygote, a child of this process.
+    """
+
+    def __init__(self, control: socket.socket, pid: int) -> None:
+        self._control = control
+        self._pid = pid
+        self._oom_kills = _oom_kills()
+        control.setblocking(False)
+
+    def fileno(self) -> int:
+        """Readable when there are reports."""
+        return self._control.fileno()
+
+    def fork(self, plan: zygote.WorkerPlan, handle: WorkerHandle) -> None:
+        """Order a worker; a report says what became of it."""
+        self._send(zygote.pack_plan(plan), list(handle.ends))
+
+    def kill(self, number: int) -> None:
+        """Have a worker killed, with all that it has started."""
+        self._send(zygote.pack_kill(number), [])
+
+    def _send(self, request: bytes, descriptors: list[int]) -> None:
+        try:
+            socket.send_fds(self._control, [request], descriptors)
+        except BlockingIOError:  # hundreds of orders at once: the zygote is alive and will read
+            select.select([], [self._control], [], 10.0)
+            socket.send_fds(self._control, [request], descriptors)
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise ZygoteGoneError from error
+
+    def reports(self) -> list[Report]:
+        """What has been reported since.
+
+        Raises:
+            ZygoteGoneError: Nothing more will come.
+        """
+        found: list[Report] = []
+        while True:
+            try:
+                data = self._control.recv(zygote.REPORT.size)
+            except BlockingIOError:
+                return found
+            except ConnectionResetError as error:
+                raise ZygoteGoneError from error
+            if not data:
+                raise ZygoteGoneError
+            found.append(Report(*zygote.REPORT.unpack(data)))
+
+    def cause_of(self, report: Report) -> tuple[str, str]:
+        """Why a worker ended: the cause as in `wire.Loss`, and words."""
+        code = os.waitstatus_to_exitcode(report.value)
+        if code >= 0:
+            return "exit", f"exit status {code}"
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+        if code == -signal.SIGKILL:
+            kills = _oom_kills()
+            if kills > self._oom_kills:
+                self._oom_kills = kills
+                return "memory", f"the system ran out of memory; the worker held {report.peak >> 20} MiB"
+        return "signal", name
+
+    def close(self, patience_s: float) -> None:
+        """Let the zygote end, and all workers with it."""
+        self._control.close()
+        try:
+            descriptor = os.pidfd_open(self._pid)
+        except OSError:
+            return
+        if not select.select([descriptor], [], [], patience_s)[0]:
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        os.close(descriptor)
+        os.waitpid(self._pid, 0)
+
+
+def _oom_kills() -> int:
+    """Processes that the kernel has killed for want of memory since it started."""
+    try:
+        with open("/proc/vmstat", "rb") as file:
+            line = next((line for line in file if line.startswith(_OOM_COUNTER)), b"0")
+    except OSError:
+        return 0
+    return int(line.split()[-1])

@@ -1,0 +1,200 @@
+"""The running half of the high-throughput executor: sockets and processes around `ClientCore`."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
+from typing import Final
+
+import msgspec
+import zmq
+
+from fanflow._version import __version__
+from fanflow.ids import AttemptId, ExecutorLabel
+from fanflow.model.attempts import AttemptEvent, ExecutorFailed, Launch, Lost
+from fanflow.pilot import wire
+from fanflow.pilot.client import ClientCore, Frames
+from fanflow.pilot.helper_link import HelperLink
+from fanflow.pilot.interchange import InterchangeConfig
+from fanflow.pilot.interchange_core import InterchangeSettings
+from fanflow.pilot.sockets import receive, send, set_limits
+from fanflow.pilot.unpacking import Unpacker
+from fanflow.spi.executor import EventSink, Loop
+
+_log = logging.getLogger("fanflow.pilot")
+
+_MOST_PER_TURN: Final = 200
+"""Messages taken from the interchange before the kernel does something else."""
+
+_MOST_RESTARTS: Final = 5
+"""Interchanges that may die within `_RESTART_WINDOW_S` before the executor has failed."""
+
+_RESTART_WINDOW_S: Final = 60.0
+
+StartBlocks = Callable[["Engine"], None]
+
+
+class Engine:
+    """One executor's interchange and what hangs on it. Kernel thread only, but for `close`.
+
+    Args:
+        label: The executor's.
+        run_id: Of the run; a stranger's messages carry another.
+        start_blocks: Called when managers can be started.
+    """
+
+    kills = True
+    stops_commands = True
+
+    def __init__(self, label: ExecutorLabel, run_id: str, start_blocks: StartBlocks) -> None:
+        self.label = label
+        self._start_blocks = start_blocks
+        self._directory = tempfile.mkdtemp(prefix="ff")  # 0700, and short: a socket's path has 107 bytes
+        self.manager_url = f"ipc://{self._directory}/m"
+        self._client_url = f"ipc://{self._directory}/c"
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        self.settings = InterchangeSettings(run_id=run_id, python=version, fanflow=__version__)
+        self._ends = threading.Event()
+        self._ended = threading.Event()
+        self._wake_read, self._wake_write = os.pipe()
+        self._deaths: list[float] = []
+        self._failure: BaseException | None = None
+        self._is_started = False
+
+    @property
+    def capacity(self) -> int:
+        """Workers that are connected; 1 before any is."""
+        return max(1, self.core.capacity) if self._is_started else 1
+
+    def start(self, events: EventSink, loop: Loop) -> None:
+        """Start the helper and the interchange; managers follow on their own."""
+        self._sink = events
+        self._loop = loop
+        self._unpacker = Unpacker(events)
+        self.core = ClientCore(self._unpacker)
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.DEALER)
+        set_limits(self._socket, wire.MAX_MESSAGE_BYTES)
+        self._socket.bind(self._client_url)
+        self.helper = HelperLink()
+        self._is_started = True
+        loop.watch(self._wake_read, self._on_wake)
+        loop.watch(self.helper.fileno(), self._on_helper)
+        loop.watch(self._socket, self._on_messages)
+        self._start_interchange()
+        self._start_blocks(self)
+
+    def _start_interchange(self) -> None:
+        config = InterchangeConfig(
+            settings=self.settings, client_url=self._client_url, manager_url=self.manager_url
+        )
+        self._send([[wire.encode(wire.Hello(wire.VERSION, self.settings.run_id))]])
+        encoded = msgspec.msgpack.encode(config)
+        self.helper.start("fanflow.pilot.interchange", encoded, self._on_interchange_ended)
+
+    def _send(self, messages: Sequence[Frames]) -> None:
+        for frames in messages:
+            send(self._socket, frames)
+
+    # -- the executor's seam ----------------------------------------------------------------------
+
+    def submit(self, batch: Sequence[Launch]) -> None:
+        """Pack the calls and send them on; what cannot be packed is reported."""
+        if self._failure is not None or self._ends.is_set():
+            self._sink([Lost(launch.attempt, self._why_lost()) for launch in batch])
+            return
+        messages, refused = self.core.submit(batch)
+        self._send(messages)
+        if refused:
+            self._sink(refused)
+
+    def _why_lost(self) -> BaseException:
+        return self._failure or CancelledError(f"executor {self.label!r} is closed")
+
+    def cancel(self, attempts: Sequence[AttemptId]) -> None:
+        """What has not started never will; what runs is killed by its manager."""
+        self._send(self.core.cancel(attempts))
+
+    def close(self, *, drain: bool, deadline: float) -> None:
+        """End the processes. What is still open is reported as lost. Not the kernel thread."""
+        if not self._is_started:
+            self._remove()
+            return
+        first = not self._ends.is_set()
+        self._ends.set()
+        if first:
+            os.write(self._wake_write, b"x")
+        if not self._ended.wait(deadline):
+            _log.error("executor %r: the kernel thread does not answer; its processes are killed", self.label)
+        if first:
+            self.helper.close(max(1.0, deadline))
+            self._unpacker.close()
+            self._remove()
+
+    def _remove(self) -> None:
+        shutil.rmtree(self._directory, ignore_errors=True)
+        for fd in (self._wake_read, self._wake_write):
+            with contextlib.suppress(OSError):
+                os.close(fd)
+
+    # -- what the loop says -----------------------------------------------------------------------
+
+    def _on_wake(self) -> None:
+        """Asked to end: leave the loop, and report what is open."""
+        self._loop.unwatch(self._wake_read)
+        self._loop.unwatch(self.helper.fileno())
+        self._loop.unwatch(self._socket)
+        self._send([[wire.encode(wire.Bye())]])
+        lost: list[AttemptEvent] = [Lost(AttemptId(attempt), self._why_lost()) for attempt in self.core.open]
+        self.core.open.clear()
+        if lost:
+            self._sink(lost)
+        self._socket.close(linger=200)
+        self._context.term()
+        self._ended.set()
+
+    def _on_messages(self) -> None:
+        messages: list[Frames] = []
+        with contextlib.suppress(zmq.Again):
+            for _ in range(_MOST_PER_TURN):
+                messages.append(receive(self._socket))
+        events, again = self.core.receive(messages)
+        if events:
+            self._sink(events)
+        self._send(again)
+
+    def _on_helper(self) -> None:
+        if not self.helper.receive() and not self._ends.is_set():
+            self._loop.unwatch(self.helper.fileno())
+            self._fail(RuntimeError(f"the helper process of executor {self.label!r} died"))
+
+    def _on_interchange_ended(self, status: int) -> None:
+        if self._ends.is_set() or self._failure is not None:
+            return
+        now = self._loop.now()
+        self._deaths = [when for when in self._deaths if now - when < _RESTART_WINDOW_S] + [now]
+        if len(self._deaths) > _MOST_RESTARTS:
+            self._fail(
+                RuntimeError(f"the interchange of executor {self.label!r} died {len(self._deaths)} times")
+            )
+            return
+        _log.error(
+            "the interchange of executor %r ended with status %d: a new one takes over", self.label, status
+        )
+        self._start_interchange()
+        self._send(self.core.everything())
+
+    def _fail(self, error: BaseException) -> None:
+        _log.critical("executor %r cannot go on: %s", self.label, error)
+        self._failure = error
+        lost: list[AttemptEvent | ExecutorFailed] = [ExecutorFailed(self.label, error)]
+        lost.extend(Lost(AttemptId(attempt), error) for attempt in self.core.open)
+        self.core.open.clear()
+        self._sink(lost)

@@ -1,0 +1,148 @@
+"""What tasks write to `sys.stdout` and `sys.stderr`: into the worker's log, and marked to the client."""
+
+from __future__ import annotations
+
+import io
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Final, TextIO
+
+BYTES_PER_SECOND: Final = 1 << 16
+"""Text that a worker sends to the client, at most. The log has everything."""
+
+_PERIOD: Final = 0.1
+"""Seconds between two sendings while a task runs."""
+
+_MOST_AT_ONCE: Final = 1 << 15
+
+Send = Callable[[str, bool], None]
+"""Takes text and whether it is of standard error."""
+
+
+class TaskOutput:
+    """Both streams of a worker.
+
+    Threads may write at any time. Only the main thread sends, in the middle of a `write` of its own
+    or between two tasks.
+
+    Args:
+        send: Passes text on to the manager; called by the main thread.
+        log: Path of the worker's log, for the line that says what was left out.
+    """
+
+    def __init__(self, send: Send, log: str) -> None:
+        self.has_text = False
+        """Whether `flush_task` has something to do."""
+        self._send = send
+        self._log = log
+        self._main = threading.get_ident()
+        self._pending: list[tuple[bool, str]] = []
+        self._pending_chars = 0
+        self._dropped_lines = 0
+        self._credit: float = BYTES_PER_SECOND
+        self._refilled = self._sent = time.monotonic()
+        self._is_sending = False
+        self._is_off = False
+
+    def install(self) -> None:
+        """Put itself in place of the two streams of this process."""
+        sys.stdout = _Stream(self, sys.stdout, is_error=False)
+        sys.stderr = _Stream(self, sys.stderr, is_error=True)
+
+    def switch_off(self) -> None:
+        """In a child that a task has forked: its text goes to the log only."""
+        self._is_off = True
+        self._pending.clear()
+        self.has_text = False
+
+    def take(self, text: str, *, is_error: bool) -> None:
+        """Text was written."""
+        if self._is_off or not text:
+            return
+        if self._pending_chars > BYTES_PER_SECOND:
+            self._dropped_lines += text.count("\n")
+        else:
+            self._pending.append((is_error, text))
+            self._pending_chars += len(text)
+        self.has_text = True
+        if (
+            "\n" in text
+            and threading.get_ident() == self._main
+            and not self._is_sending  # a signal handler that prints, in the middle of a sending
+            and time.monotonic() - self._sent > _PERIOD
+        ):
+            self.flush_task()
+
+    def flush_task(self) -> None:
+        """Send what is pending, as far as the limit allows. Main thread only."""
+        self._is_sending = True
+        self.has_text = False
+        pending, self._pending, self._pending_chars = self._pending, [], 0
+        dropped, self._dropped_lines = self._dropped_lines, 0
+        self._sent = now = time.monotonic()
+        self._credit = min(BYTES_PER_SECOND, self._credit + (now - self._refilled) * BYTES_PER_SECOND)
+        self._refilled = now
+        for is_error, text in _joined(pending):
+            allowed = text[: max(0, int(self._credit))]
+            if allowed:
+                self._credit -= len(allowed)
+                self._send(allowed, is_error)
+            dropped += text[len(allowed) :].count("\n")
+        if dropped:
+            self._send(f"[... {dropped} lines dropped; {self._log} has them]\n", True)
+        self._is_sending = False
+
+
+def _joined(pending: list[tuple[bool, str]]) -> list[tuple[bool, str]]:
+    """Neighbours of one stream as one text, none of them very long."""
+    joined: list[tuple[bool, str]] = []
+    parts: list[str] = []
+    for index, (is_error, text) in enumerate(pending):
+        parts.append(text)
+        if index + 1 == len(pending) or pending[index + 1][0] is not is_error:
+            whole = "".join(parts)
+            joined += [
+                (is_error, whole[at : at + _MOST_AT_ONCE // 4])
+                for at in range(0, len(whole), _MOST_AT_ONCE // 4)
+            ]
+            parts.clear()
+    return joined
+
+
+class _Stream(io.TextIOBase):
+    """A standard stream that also tells `TaskOutput` what is written."""
+
+    def __init__(self, output: TaskOutput, below: TextIO, *, is_error: bool) -> None:
+        self._output, self._below, self._is_error = output, below, is_error
+
+    @property
+    def buffer(self) -> io.BufferedIOBase:
+        """Bytes written here go to the log only."""
+        return self._below.buffer  # type: ignore[return-value]  # typeshed says BinaryIO
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]  # read-only here
+        return self._below.encoding
+
+    @property
+    def errors(self) -> str | None:  # type: ignore[override]  # read-only here
+        return self._below.errors
+
+    def write(self, text: str, /) -> int:
+        count = self._below.write(text)
+        self._output.take(text, is_error=self._is_error)
+        return count
+
+    def flush(self) -> None:
+        self._below.flush()
+
+    def fileno(self) -> int:
+        return self._below.fileno()
+
+    def isatty(self) -> bool:
+        return False
+
+    def writable(self) -> bool:
+        return True

@@ -1,0 +1,278 @@
+"""The workers of one manager: started, spoken to and buried as the core orders."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import select
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from fanflow.pilot import process_table, zygote
+from fanflow.pilot.manager_core import ManagerCore
+from fanflow.pilot.nursery import Nursery, Report
+from fanflow.pilot.wire import Loss
+from fanflow.pilot.worker_handle import WorkerHandle
+from fanflow.pilot.worker_records import (
+    FUNCTION,
+    PAYLOAD,
+    PRINTED,
+    READY,
+    WANTS_FUNCTION,
+    WANTS_PAYLOAD,
+    LinkError,
+    Piece,
+    Record,
+    TaskRecord,
+)
+
+_log = logging.getLogger("fanflow.pilot.manager")
+
+_READS_PER_TURN: Final = 16
+Pieces = Sequence[bytes | memoryview]
+
+
+class Supplies:
+    """What workers ask for: functions by number, large payloads by attempt."""
+
+    def __init__(self) -> None:
+        self.functions: dict[int, bytes] = {}
+        self.payloads: dict[int, Pieces] = {}
+
+    def find(self, request: Record) -> tuple[int, Pieces]:
+        """The kind of the answer, and the answer.
+
+        Raises:
+            LinkError: There is no such thing.
+        """
+        if request.kind == WANTS_FUNCTION and request.attempt in self.functions:
+            return FUNCTION, (self.functions[request.attempt],)
+        if request.kind == WANTS_PAYLOAD and request.attempt in self.payloads:
+            return PAYLOAD, self.payloads[request.attempt]
+        raise LinkError(f"a request of kind {request.kind} for {request.attempt}")
+
+
+class Workforce:
+    """Handles of all workers. Single-threaded; never blocks, except in `close`.
+
+    Args:
+        core: Is told what workers do.
+        nursery: Starts and ends them.
+        supplies: What they ask for.
+        plan: Makes a slot's plan.
+        host: Name of this machine.
+    """
+
+    def __init__(
+        self,
+        core: ManagerCore,
+        nursery: Nursery,
+        supplies: Supplies,
+        plan: Callable[[int], zygote.WorkerPlan],
+        host: str,
+    ) -> None:
+        self._core, self._nursery, self._supplies, self._plan = core, nursery, supplies, plan
+        self._host = host
+        self._handles: dict[int, WorkerHandle] = {}
+        self._by_stream: dict[int, WorkerHandle] = {}
+        self._broken: dict[int, str] = {}
+        """Workers that are killed because what they sent made no sense, and what that was."""
+        self._epoll = select.epoll()
+        self._epoll.register(nursery.fileno(), select.EPOLLIN)
+        self._unfinished: set[WorkerHandle] = set()
+        """With a large result that waits until the interchange takes more."""
+        self.pieces: list[Piece] = []
+        """Of large results; the caller passes them on before the outcomes."""
+        self.printed: list[tuple[int, str, bool]] = []
+        """Attempt, text, whether it is of standard error."""
+
+    def fileno(self) -> int:
+        """Readable when `serve` has something to do."""
+        return self._epoll.fileno()
+
+    # -- in -------------------------------------------------------------------------------------
+
+    def serve(self, now: float, *, is_congested: bool) -> bool:
+        """Take what workers and zygote have sent.
+
+        Args:
+            now: Monotonic seconds.
+            is_congested: Whether large results must wait.
+
+        Returns:
+            Whether to call again at once, when there is no congestion any more.
+
+        Raises:
+            ZygoteGoneError: All workers are gone.
+        """
+        has_reports = False
+        todo = set(self._unfinished)
+        for descriptor, events in self._epoll.poll(0):
+            handle = self._by_stream.get(descriptor)
+            if handle is None:
+                has_reports = True
+            else:
+                if events & select.EPOLLOUT:
+                    self._go_on_answering(handle)
+                todo.add(handle)
+        for handle in todo:
+            self._read(handle, now, is_congested=is_congested)
+        if has_reports:
+            for report in self._nursery.reports():
+                self._on_report(report, now)
+        return bool(self._unfinished)
+
+    def _read(self, handle: WorkerHandle, now: float, *, is_congested: bool = False) -> None:
+        reads = 1 if is_congested else _READS_PER_TURN
+        try:
+            while reads and not (is_congested and handle.reader.is_amid_large):
+                reads -= 1
+                has_more = handle.read()
+                self._pass_on(handle, now)
+                if not has_more:
+                    self._set_unfinished(handle, False)
+                    return
+        except LinkError as error:
+            self._break(handle, str(error))
+            return
+        self._set_unfinished(handle, handle.reader.is_amid_large)
+
+    def _set_unfinished(self, handle: WorkerHandle, value: bool) -> None:
+        # A worker in the middle of a large result must not wake the loop while nobody takes it.
+        if value != (handle in self._unfinished):
+            (self._unfinished.add if value else self._unfinished.discard)(handle)
+            self._watch(handle)
+
+    def _watch(self, handle: WorkerHandle) -> None:
+        events = 0 if handle in self._unfinished else select.EPOLLIN
+        if handle.is_answering:
+            events |= select.EPOLLOUT
+        with contextlib.suppress(OSError, ValueError):  # closed meanwhile
+            self._epoll.modify(handle.stream.fileno(), events)
+
+    def _pass_on(self, handle: WorkerHandle, now: float) -> None:
+        reader = handle.reader
+        if reader.pieces:
+            self.pieces += reader.pieces
+            reader.pieces.clear()
+        if reader.others:
+            others, reader.others = reader.others, []
+            for record in others:
+                self._on_record(handle, record)
+        if reader.results:
+            self._core.results_came(handle.number, reader.results, now)
+            reader.results = []
+
+    def _on_record(self, handle: WorkerHandle, record: Record) -> None:
+        if record.kind == READY:
+            self._core.worker_ready(handle.number)
+        elif record.kind == PRINTED:
+            self.printed.append((record.attempt, record.data.decode("utf-8", "replace"), bool(record.value)))
+        else:
+            handle.answer(*self._answer_to(record))
+            self._watch(handle)
+
+    def _answer_to(self, record: Record) -> tuple[int, int, Pieces]:
+        kind, pieces = self._supplies.find(record)
+        return kind, record.attempt, pieces
+
+    def _go_on_answering(self, handle: WorkerHandle) -> None:
+        handle.send_answers()
+        self._watch(handle)
+
+    def _break(self, handle: WorkerHandle, reason: str) -> None:
+        _log.error(
+            "worker %d (process %d) is killed: it sent nonsense, %s", handle.number, handle.pid, reason
+        )
+        self._broken[handle.number] = reason
+        self._epoll.unregister(handle.stream.fileno())
+        self._unfinished.discard(handle)
+        self._nursery.kill(handle.number)
+
+    def _on_report(self, report: Report, now: float) -> None:
+        handle = self._handles[report.number]
+        if report.kind == zygote.FORKED:
+            handle.forked(report.pid)
+            return
+        del self._handles[report.number]
+        if report.kind == zygote.FAILED:
+            cause, detail = "exit", f"it could not be forked: {os.strerror(report.value)}"
+        else:
+            cause, detail = self._nursery.cause_of(report)
+        reason = self._broken.pop(report.number, None)
+        if reason is not None:
+            detail = f"it wrote into its connection to the manager ({reason})"
+        else:
+            self._read_to_end(handle, now)
+        tail = handle.log_tail()
+        if tail:
+            detail += f"; its log {handle.log} ends with:\n{tail}"
+        _log.warning("worker %d (process %d) ended: %s", report.number, handle.pid, detail)
+        self._core.looked(report.number, handle.take_back(), now)
+        self._core.worker_ended(report.number, Loss(cause, report.number, self._host, detail))
+        self._forget(handle)
+
+    def _read_to_end(self, handle: WorkerHandle, now: float) -> None:
+        """What a dead worker had sent, and what it had not yet."""
+        with contextlib.suppress(LinkError):
+            while handle.read():
+                self._pass_on(handle, now)
+        self._pass_on(handle, now)
+        self._core.results_came(handle.number, handle.unsent_results(), now)
+
+    def _forget(self, handle: WorkerHandle) -> None:
+        self._unfinished.discard(handle)
+        self._by_stream.pop(handle.stream.fileno(), None)
+        handle.close()
+
+    # -- out ------------------------------------------------------------------------------------
+
+    def start(self, number: int) -> None:
+        """Order a worker for a slot."""
+        plan = self._plan(number)
+        handle = self._handles[number] = WorkerHandle(number, plan.log)
+        self._by_stream[handle.stream.fileno()] = handle
+        self._epoll.register(handle.stream.fileno(), select.EPOLLIN)
+        self._nursery.fork(plan, handle)
+
+    def send(self, number: int, tasks: Sequence[TaskRecord]) -> None:
+        """A packet for a worker."""
+        self._handles[number].send(tasks)
+
+    def look(self, number: int, now: float) -> None:
+        """Tell the core all that a worker has done, and take back what it has not received."""
+        handle = self._handles.get(number)
+        if handle is None or number in self._broken:
+            return
+        self._read(handle, now)
+        if not handle.reader.is_amid_large:
+            self._core.results_came(number, handle.unsent_results(), now)
+        self._core.looked(number, handle.take_back(), now)
+
+    def measure(self, number: int, now: float) -> None:
+        """Tell the core how much memory a worker's tree holds."""
+        handle = self._handles.get(number)
+        if handle is not None:
+            self._core.memory_measured(number, process_table.resident_bytes(handle.pid), now)
+
+    def kill(self, number: int) -> None:
+        """End a worker and all that it has started."""
+        if number in self._handles:
+            self._nursery.kill(number)
+
+    def close(self, patience_s: float) -> None:
+        """Let idle workers end by themselves for so long, then kill what is left."""
+        for handle in list(self._by_stream.values()):
+            self._forget(handle)
+        deadline = time.monotonic() + patience_s
+        with contextlib.suppress(Exception):
+            while self._handles and (left := deadline - time.monotonic()) > 0:
+                if not select.select([self._nursery.fileno()], [], [], left)[0]:
+                    break
+                for report in self._nursery.reports():
+                    if report.kind != zygote.FORKED:
+                        self._handles.pop(report.number, None)
+        self._epoll.close()
+        self._nursery.close(patience_s=2.0)
