@@ -21,7 +21,7 @@ from fanflow.executors.threads import RunningThreads, ThreadPoolExecutor
 from fanflow.ids import INTERNAL_LABEL, ExecutorLabel
 from fanflow.logs import start_run_log
 from fanflow.model.states import States
-from fanflow.runtime import script_end
+from fanflow.runtime import collector, script_end
 from fanflow.runtime.executor_life import add_executor
 from fanflow.runtime.futures import AppFuture
 from fanflow.runtime.kernel import Kernel
@@ -58,6 +58,10 @@ class DataFlowKernel:
     """
 
     def __init__(self, config: Config | None = None) -> None:
+        given = cast(object, config)
+        if given is not None and not isinstance(given, Config):
+            hint = "a Config; write Config(...), with brackets" if given is Config else "a Config, or None"
+            raise OptionTypeError("load", "config", given, hint)
         self.config = config if config is not None else Config()
         settings = freeze(self.config, current_defaults())
         specs = _executor_specs(settings)
@@ -79,6 +83,7 @@ class DataFlowKernel:
         self.cleanup_called = False
         _log.info("run %s: %s; executors: %s", self.run_dir, self.run_id, ", ".join(map(repr, specs)))
         script_end.live.add(self)
+        collector.ease()
 
     def submit(
         self,
@@ -166,6 +171,7 @@ class DataFlowKernel:
         finally:
             script_end.live.discard(self)
             if first:
+                collector.restore()
                 _log.info("run %s ended; %s", self.run_dir, describe_counts(self.task_state_counts))
             self._detach_logs()
 

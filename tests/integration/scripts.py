@@ -29,6 +29,18 @@ def give(value, seconds=0.0):
     say(f"ran {value}")
     return value
 
+def say_when_main_waits():
+    # A signal that comes while the main thread is about to wait for a lock is not seen by it.
+    main = threading.main_thread().ident
+
+    def look():
+        while sys._current_frames()[main].f_code.co_filename != threading.__file__:
+            time.sleep(0.01)
+        time.sleep(0.05)
+        say("main waits")
+
+    threading.Thread(target=look, daemon=True).start()
+
 def config(**options):
     return Config(executors=[ThreadPoolExecutor(max_threads=2)], **options)
 """

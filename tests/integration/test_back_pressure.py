@@ -4,8 +4,6 @@ import asyncio
 import threading
 from concurrent.futures import Future
 
-import pytest
-
 import fanflow
 from fanflow import join_app, python_app
 from fanflow.errors import NoDataFlowKernelError
@@ -125,9 +123,3 @@ def test_a_caller_that_waits_is_refused_when_the_kernel_ends() -> None:
         cleaning.join(PATIENCE_S)
 
     assert isinstance(ends[0], NoDataFlowKernelError)
-
-
-@pytest.mark.parametrize("value", [0, -1])
-def test_a_limit_below_one_is_refused(value: int) -> None:
-    with pytest.raises(ValueError, match="max_pending") if False else pytest.raises(Exception, match="max_pending"):
-        fanflow.Config(max_pending=value)

@@ -136,16 +136,17 @@ def test_ctrl_c_while_a_result_is_waited_for_cancels_and_ends() -> None:
 
         task = block()
         after = give(task)
+        say_when_main_waits()
         after.result()
     """) as script:
-        script.wait_for("blocks")
+        script.wait_for("main waits")
         script.interrupt()
         ended = script.end()
 
     assert ended.status == -signal.SIGINT
     assert ended.err.count("Traceback") == 1
     assert ended.err.endswith("KeyboardInterrupt\n")
-    assert ended.out == "blocks\n"
+    assert ended.out == "blocks\nmain waits\n"
     assert ended.seconds < 8
 
 
@@ -160,16 +161,17 @@ def test_ctrl_c_in_a_with_block_cancels_what_has_not_started() -> None:
             with fanflow.load(config(exit_mode="wait")):
                 task = [block() for _ in range(2)]
                 after = [give(number) for number in range(5)]
+                say_when_main_waits()
                 task[0].result()
         except KeyboardInterrupt:
             say(f"cancelled {sum(future.cancelled() for future in after)}")
     """) as script:
-        script.wait_for("blocks")
+        script.wait_for("main waits")
         script.interrupt()
         ended = script.end()
 
     assert (ended.status, ended.err) == (0, "")
-    assert ended.out.replace("blocks\n", "") == "cancelled 5\n"
+    assert ended.out.replace("blocks\n", "") == "main waits\ncancelled 5\n"
 
 
 def test_a_task_that_never_ends_is_named_and_a_second_ctrl_c_leaves_at_once() -> None:
@@ -180,9 +182,11 @@ def test_a_task_that_never_ends_is_named_and_a_second_ctrl_c_leaves_at_once() ->
             while True:
                 time.sleep(0.01)
 
-        for_ever().result()
+        task = for_ever()
+        say_when_main_waits()
+        task.result()
     """) as script:
-        script.wait_for("started")
+        script.wait_for("main waits")
         script.interrupt()
         script.wait_for("tasks still run and get ten seconds to end: for_ever", in_errors=True)
         script.interrupt()

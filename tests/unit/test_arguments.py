@@ -10,12 +10,12 @@ from fanflow.core.arguments import (
     gather_call,
     gather_deep,
     gather_shallow,
-    joinable_futures,
     needs_walk,
     unwrap_call,
     unwrap_deep,
     unwrap_shallow,
 )
+from fanflow.core.joining import joinable_futures
 from fanflow.errors import DataFlowException
 
 

@@ -122,13 +122,13 @@ def test_a_wrong_type_is_an_option_type_error(option: str, value: object, expect
 @pytest.mark.parametrize(
     ("option", "value", "expected"),
     [
-        ("retries", -1, r"is -1; give an int of at least 0"),
-        ("max_pending", 0, r"is 0; give an int of at least 1, or None"),
+        ("retries", -1, r"must be an int of at least 0"),
+        ("max_pending", 0, r"must be an int of at least 1, or None"),
         ("internal_tasks_max_threads", 0, r"at least 1"),
         ("exit_mode", "clean", r"there is no 'clean'; did you mean 'cleanup'\? use one of"),
         ("strategy", "simpel", r"did you mean 'simple'\?"),
         ("strategy_period", 0, r"above 0"),
-        ("strategy_period", float("nan"), r"is nan"),
+        ("strategy_period", float("nan"), r"must be a number of seconds above 0"),
         ("max_idletime", float("inf"), r"strategy='none' turns scaling off"),
         ("usage_tracking", 4, r"levels are 0, 1, 2 and 3"),
         ("run_dir", "", r"name a directory, such as 'runinfo'"),
@@ -262,7 +262,7 @@ def test_what_was_set_wrongly_is_found_when_the_snapshot_is_taken() -> None:
     spec.label = "b"
 
     with pytest.raises(
-        ConfigurationError, match=r"Config has 2 problems:\n  executors: .*unique.*\n  retries: is -1"
+        ConfigurationError, match=r"Config has 2 problems:\n  executors: .*unique.*\n  retries: must be an int"
     ):
         freeze(config, NATIVE)
 

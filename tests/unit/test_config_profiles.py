@@ -68,7 +68,7 @@ def test_mistakes_in_a_profile_name_file_and_profile(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         find_config({"FANFLOW_PROFILE": "site"}, tmp_path)
 
-    assert str(caught.value).startswith(f"{path} [profiles.site]: retries: is -1;")
+    assert str(caught.value).startswith(f"{path} [profiles.site]: retries: must be")
 
 
 def test_profiles_that_are_no_table_are_explained(tmp_path: Path) -> None:

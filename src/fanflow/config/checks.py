@@ -148,7 +148,7 @@ def _whole(minimum: int, *, or_none: bool = False) -> Check:
         if isinstance(value, bool) or not isinstance(value, Integral):
             return Problem(option, expected, is_type=True, value=value)
         if int(value) < minimum:
-            return Problem(option, f"is {value}; give {expected}", value=value)
+            return Problem(option, f"must be {expected}", value=value)
         return None
 
     return check
@@ -159,9 +159,7 @@ def _seconds(option: str, value: object) -> Problem | None:
     if isinstance(value, bool) or not isinstance(value, Real):
         return Problem(option, expected, is_type=True, value=value)
     if not 0 < float(value) < _LONGEST_SECONDS or not math.isfinite(value):
-        return Problem(
-            option, f"is {value}; give {expected} (strategy='none' turns scaling off)", value=value
-        )
+        return Problem(option, f"must be {expected} (strategy='none' turns scaling off)", value=value)
     return None
 
 
@@ -210,9 +208,7 @@ def _usage_tracking(option: str, value: object) -> Problem | None:
     if not isinstance(value, Integral):
         return Problem(option, "an int from 0 to 3", is_type=True, value=value)
     if not 0 <= int(value) <= 3:
-        return Problem(
-            option, f"is {value}; levels are 0, 1, 2 and 3 (fanflow sends nothing at any)", value=value
-        )
+        return Problem(option, f"levels are 0, 1, 2 and 3 (fanflow sends nothing at any)", value=value)
     return None
 
 

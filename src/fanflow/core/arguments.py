@@ -19,8 +19,6 @@ LEAVES = frozenset({int, float, str, bytes, bool, type(None), complex, bytearray
 
 CONTAINERS = frozenset({list, tuple, set, frozenset, dict})
 
-_LONGEST_SHOWN = 200
-
 Futures = list["Future[object]"]
 
 
@@ -225,27 +223,3 @@ def unwrap_call(
         else:
             named[name] = argument if type(argument) in LEAVES else unwrap(argument)
     return plain, named
-
-
-def joinable_futures(value: object) -> list[Future[object]] | None:
-    """The futures that a join app's body returned; None for anything else."""
-    if isinstance(value, Future):
-        return [cast("Future[object]", value)]
-    if isinstance(value, list):
-        items = cast("list[object]", value)
-        if all(isinstance(item, Future) for item in items):
-            return [cast("Future[object]", item) for item in items]
-    return None
-
-
-def not_joinable(value: object) -> TypeError:
-    """What is told of anything else."""
-    try:
-        shown = repr(value)
-    except Exception as error:  # noqa: BLE001 - a user's __repr__, called in the kernel thread
-        shown = f"something whose repr raises {type(error).__name__}"
-    if len(shown) > _LONGEST_SHOWN:
-        shown = shown[:_LONGEST_SHOWN] + "..."
-    return TypeError(
-        f"join_app body must return a Future or list of Futures, got {shown} of type {type(value)}"
-    )

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
-from fanflow.errors import NoDataFlowKernelError
+from fanflow.errors import DependencyError, JoinError, NoDataFlowKernelError
 from fanflow.ids import AttemptId, ExecutorLabel, TaskId
 from fanflow.model.states import FINAL_STATES, States
 
@@ -185,12 +185,13 @@ def note_failure(task: Task, error: BaseException, description: str, future: obj
     task.broken.append((error, description, future))
 
 
-def causes_of(task: Task, broken: list[tuple[BaseException, str, object]]) -> list[tuple[BaseException, str]]:
-    """What failed, in the order in which it was given to the task, whichever failed first."""
+def broken_error(task: Task, broken: list[tuple[BaseException, str, object]]) -> DependencyError | JoinError:
+    """Why it cannot go on: what failed, in the order in which the task got it, whichever failed first."""
     if len(broken) > 1:
         places = {id(future): place for place, future in enumerate(task.order or ())}
         broken.sort(key=lambda one: places.get(id(one[2]), len(places)))
-    return [(error, description) for error, description, _ in broken]
+    causes = [(error, description) for error, description, _ in broken]
+    return (JoinError if task.state is States.joining else DependencyError)(causes, task.id)
 
 
 def history_of(task: Task) -> FailureHistory:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError, Future
 
-from fanflow.core.arguments import joinable_futures, not_joinable
 from fanflow.core.events import (
     ArgumentsFailed,
     CallRequested,
@@ -18,13 +17,14 @@ from fanflow.core.events import (
     RetryDecided,
     WaitRequested,
 )
+from fanflow.core.joining import futures_to_join
 from fanflow.core.memo_table import MemoTable, Recorded
 from fanflow.core.places import Places
 from fanflow.core.settings import CoreSettings
-from fanflow.core.task import FailureHistory, Task, causes_of, closed_error, history_of, note_failure
+from fanflow.core.task import FailureHistory, Task, broken_error, closed_error, history_of, note_failure
 from fanflow.core.transitions import MOVES, InvalidTransitionError, Signal
 from fanflow.core.waiters import Waiters
-from fanflow.errors import BadStateException, DataFlowException, DependencyError, JoinError
+from fanflow.errors import BadStateException
 from fanflow.ids import AttemptId, TaskId
 from fanflow.model.attempts import ExecutorFailed, Lost, Raised, Returned, Started
 from fanflow.model.states import FINAL_STATES, States
@@ -60,7 +60,7 @@ class TaskCore:
         self._closing = False
         self._now = 0.0
         self._effects = Effects()
-        handlers: dict[type, Callable[..., None]] = {
+        self._handlers: dict[type, Callable[..., None]] = {
             Task: self.on_task,
             Started: self.on_started,
             Returned: self.on_returned,
@@ -76,7 +76,6 @@ class TaskCore:
             CallRequested: self.on_call_requested,
             Closing: self.on_closing,
         }
-        self._handlers = handlers
 
     def handle(self, events: Iterable[CoreEvent], now: float) -> Effects:
         """Take a batch of events in order.
@@ -135,11 +134,8 @@ class TaskCore:
 
     def _ready(self, task: Task) -> None:
         if task.broken is not None:
-            causes = causes_of(task, task.broken)
-            if task.state is _JOINING:
-                self._finish(task, Signal.FAIL, None, JoinError(causes, task.id))
-            else:
-                self._finish(task, Signal.DEPENDENCY_FAIL, None, DependencyError(causes, task.id))
+            signal = Signal.FAIL if task.state is _JOINING else Signal.DEPENDENCY_FAIL
+            self._finish(task, signal, None, broken_error(task, task.broken))
         elif task.state is _JOINING:
             self._finish(task, Signal.RETURN, task.joined, None)
         elif task.app.cache and not self._closing:
@@ -171,8 +167,7 @@ class TaskCore:
         if label is None or label in self.places.failed:
             label = self.places.choose(task.app)
             if label is None:
-                error = BadStateException(*self.places.why_none(task.app))
-                self._finish(task, Signal.FAIL, None, error)
+                self._finish(task, Signal.FAIL, None, BadStateException(*self.places.why_none(task.app)))
                 return
             task.label = label
         self._move(task, Signal.LAUNCH)
@@ -284,13 +279,9 @@ class TaskCore:
     # -- joins ----------------------------------------------------------------------------------
 
     def _join(self, task: Task, value: object) -> None:
-        futures = joinable_futures(value)
-        if futures is None:
-            self._finish(task, Signal.FAIL, None, not_joinable(value))
-            return
-        if any(id(future) == id(task.future) for future in futures):
-            own = f"join app {task.app.name!r} (task {task.id}) returned its own future, which can never end"
-            self._finish(task, Signal.FAIL, None, DataFlowException(own))
+        futures = futures_to_join(task, value)
+        if isinstance(futures, Exception):
+            self._finish(task, Signal.FAIL, None, futures)
             return
         self._move(task, Signal.JOIN)
         task.joined = futures if isinstance(value, list) else value
@@ -321,10 +312,8 @@ class TaskCore:
     def _finish(self, task: Task, signal: Signal, value: object, error: BaseException | None) -> None:
         self._move(task, signal)
         task.error = error
-        task.args = ()
-        task.kwargs = None
-        task.joined = None
-        task.broken = task.order = None
+        task.args, task.kwargs = (), None
+        task.joined = task.broken = task.order = None
         del self.tasks[task.id]
         self._effects.end.append((task, value, error))
         if self._waiters:
@@ -341,7 +330,9 @@ class TaskCore:
             for follower in self._memo.returned(key, task, value).recalled:
                 self._finish(follower, Signal.RECALL, value, None)
         elif (owner := self._memo.failed(key, task).next_owner) is not None:
-            self._launch(owner)
+            self._ended.append(owner)  # its turn to run: in the loop, since it may fail at once like this one
+            if not self._releasing:
+                self._release()
 
     def _release(self) -> None:
         """Tell the dependants of all that ended; a loop, so that a chain of any length needs no stack."""
@@ -350,6 +341,9 @@ class TaskCore:
         try:
             while ended:
                 task = ended.pop()
+                if task.state is _PENDING:
+                    self._launch(task)
+                    continue
                 dependants, task.dependants = task.dependants or [], None
                 error = task.error
                 for dependant in dependants:

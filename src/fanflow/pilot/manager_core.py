@@ -146,7 +146,8 @@ class ManagerCore:
             attempt = sent.popleft()
             del attempts[attempt_number]
             items.append(ResultItem(attempt_number, size, run_us))
-            parts.append(data)
+            if data:
+                parts.append(data)
             slot.load_us -= attempt.estimate_us
             ran_us += run_us
             times = attempt.times

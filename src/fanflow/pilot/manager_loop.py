@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from fanflow._version import __version__
@@ -64,10 +64,14 @@ class ManagerLoop:
         self._peer.poller.register(self._wakeup.fileno(), 1)
         if config.parent >= 0:
             self._peer.poller.register(config.parent, 1)
+        self._streaming: dict[int, int] = {}
+        """Attempts whose large results are being passed on -> the connection on which that began."""
+        self._goes_on = False
+        self._has_unfinished = False
         self._ending = ""
         """Why it ends; empty while it goes on."""
         self._status = 0
-        self._handlers = {
+        self._handlers: dict[type, Callable[..., None]] = {
             wire.Accepted: self._on_accepted,
             wire.Refused: self._on_refused,
             wire.Function: self._on_function,
@@ -106,24 +110,19 @@ class ManagerLoop:
         now = time.monotonic()
         if self._config.parent in ready:
             self._end("its parent has ended", 0)
-        self._goes_on = False
-        if self._workforce.fileno() in ready or self._peer_was_congested:
-            waits = self._workforce.serve(now, is_congested=self._peer.is_congested)
-            self._goes_on = waits and not self._peer.is_congested
-            self._peer_was_congested = waits
+        if self._workforce.fileno() in ready or self._has_unfinished:
+            self._has_unfinished = self._workforce.serve(now, is_congested=self._peer.is_congested)
         for frames in self._peer.receive(ready, now):
             self._on_message(frames)
         if not self._peer.tick(now):
             self._end("the interchange is gone", 1)
         self._core.tick(now)
         self._perform(now)
+        self._goes_on = self._has_unfinished and not self._peer.is_congested
         if self._core.is_done:
             self._end("it was told to finish, and has", 0)
         if self._core.bad_starts >= max(_BAD_STARTS, self._config.slots):
             self._end("its workers end before they are ready; see their logs", 1)
-
-    _goes_on = False
-    _peer_was_congested = False
 
     def _end(self, reason: str, status: int) -> None:
         if not self._ending:
@@ -161,6 +160,7 @@ class ManagerLoop:
             workforce.printed.clear()
         if workforce.pieces:
             for piece in workforce.pieces:
+                self._streaming.setdefault(piece.attempt, peer.connections)
                 peer.send(wire.Chunk(piece.attempt, piece.offset, True), piece.data)
             workforce.pieces.clear()
         items = orders.items
@@ -178,14 +178,29 @@ class ManagerLoop:
 
     def _send_results(self, orders: Orders, now: float) -> None:
         items = orders.items
+        if self._streaming:
+            items = [item for item in items if not self._is_streamed(item)]
         if len(items) <= _ITEMS_PER_MESSAGE:
             self._peer.send_results(wire.Results(items), b"".join(orders.parts), now)
             return
         parts = iter(orders.parts)
         for start in range(0, len(items), _ITEMS_PER_MESSAGE):
             some = items[start : start + _ITEMS_PER_MESSAGE]
-            blob = b"".join(next(parts) for item in some if item.lost is None)
+            blob = b"".join(next(parts) for item in some if item.size)
             self._peer.send_results(wire.Results(some), blob, now)
+
+    def _is_streamed(self, item: wire.ResultItem) -> bool:
+        """Send the end of a large result by itself; it is void if its pieces went to a dead interchange."""
+        connection = self._streaming.pop(item.attempt, None)
+        if connection is None:
+            return False
+        if connection != self._peer.connections and item.lost is None:
+            detail = "its result was on the way when the interchange was lost"
+            item = wire.ResultItem(
+                item.attempt, 0, lost=wire.Loss("manager", host=self._host, detail=detail, blames_task=False)
+            )
+        self._peer.send(wire.Results([item]), b"")
+        return True
 
     # -- messages -------------------------------------------------------------------------------
 

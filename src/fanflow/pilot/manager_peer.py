@@ -69,6 +69,8 @@ class Peer:
         self._outbox: deque[Frames] = deque()
         self._recent = Recent()
         self._is_connected = False
+        self.connections = 0
+        """Connections made so far."""
         self.poller = zmq.Poller()
         self.is_accepted = False
         self.heartbeat_s = 5.0
@@ -171,11 +173,11 @@ class Peer:
         messages: list[Sequence[bytes | memoryview]] = []
         events = ready.get(self._socket, 0)
         if events & zmq.POLLIN:
-            try:
-                for _ in range(_MOST_PER_TURN):
+            while len(messages) < _MOST_PER_TURN:
+                try:
                     messages.append(receive(self._socket))
-            except zmq.Again:
-                pass
+                except zmq.Again:
+                    break
             self._heard = now
         if events & zmq.POLLOUT:
             self.flush()
@@ -188,6 +190,7 @@ class Peer:
             event = recv_monitor_message(self._monitor)["event"]
             if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 self._is_connected = True
+                self.connections += 1
                 self._sent = now
                 # Past the outbox: nothing may come before it.
                 send(self._socket, (wire.encode(self._register(self._repeated(now))),))

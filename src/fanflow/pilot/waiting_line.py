@@ -106,5 +106,4 @@ class WaitingLine:
 
     def clear(self) -> list[Attempt]:
         """Remove all, in their order."""
-        removed = [self.take() for _ in range(self._waiting)]
-        return removed
+        return [self.take() for _ in range(self._waiting)]

@@ -82,10 +82,11 @@ class WorkerHandle:
     def send(self, tasks: Sequence[TaskRecord]) -> None:
         """One packet. What does not fit into the socket's buffer follows when results come."""
         packet = pack_tasks(tasks)
-        if self._unsent or not self._send_packet(packet):
+        if self._unsent or not self._can_send(packet):
             self._unsent.append(packet)
 
-    def _send_packet(self, packet: bytes) -> bool:
+    def _can_send(self, packet: bytes) -> bool:
+        """Send it now, unless there is no room."""
         try:
             self._packets.send(packet)
         except BlockingIOError:
@@ -129,7 +130,7 @@ class WorkerHandle:
         if not data:
             return False
         reader.feed(data)
-        while self._unsent and self._send_packet(self._unsent[0]):
+        while self._unsent and self._can_send(self._unsent[0]):
             self._unsent.popleft()
         return reader.is_amid_large or len(data) == _READ_BYTES
 

@@ -44,8 +44,8 @@ class LinkError(Exception):
 
 
 def pack_tasks(tasks: Sequence[TaskRecord]) -> bytes:
-    """One packet. marshal is fast and safe here: both ends are one program, and tasks cannot write packets."""
-    return marshal.dumps(tasks, 4)
+    """One packet. marshal is fast, and safe here: only a manager writes packets, for its own program."""
+    return marshal.dumps(list(tasks), 4)
 
 
 def unpack_tasks(packet: bytes) -> list[TaskRecord]:

@@ -316,6 +316,10 @@ class AppFuture(Future[R], Generic[R]):
     def __getitem__(self, key: object) -> AppFuture[object]:
         return self.kernel.lift(operator.getitem, self._as_object(), key)
 
+    # Without these, Python would iterate by `future[0]`, `future[1]`, ...: a task per step, for ever.
+    __iter__ = None
+    __contains__ = None
+
     def __getattr__(self, name: str) -> AppFuture[object]:
         kernel = self.kernel
         if name.startswith("_") or not kernel.settings.lift_attributes:

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -54,20 +54,19 @@ def at_exit() -> None:
     raised = cast("type[BaseException] | None", getattr(sys, "last_type", None))
     failed = raised is not None and not hasattr(sys, "ps1")
     cancel = failed and raised is not None and issubclass(raised, KeyboardInterrupt)
-    for one in list(live):
-        try:
-            if not failed and not one.kernel.is_closed:
-                _wait(one)
-            with _saying_what_runs(one.kernel):
-                one.end(cancel=cancel)
-        except KeyboardInterrupt:
-            if one.kernel.is_closed:
-                return  # the second one leaves
-            _say("cancelling; Ctrl-C again leaves at once")
+    with suppress(KeyboardInterrupt):  # the second one leaves
+        for one in list(live):
             try:
-                one.end(cancel=True)
+                if not failed and not one.kernel.is_closed:
+                    _wait(one)
+                with _saying_what_runs(one.kernel):
+                    one.end(cancel=cancel)
             except KeyboardInterrupt:
-                return
+                if one.kernel.is_closed:
+                    return
+                cancel = failed = True
+                _say("cancelling; Ctrl-C again leaves at once")
+                one.end(cancel=True)
 
 
 def _say(text: str) -> None:
