@@ -130,7 +130,7 @@ def test_an_attempt_that_can_be_killed_is_killed_and_its_late_result_dropped() -
 
 def test_a_done_callback_may_cancel(kernel: fanflow.DataFlowKernel) -> None:
     waiting = give(Future())
-    told: "Future[bool]" = Future()
+    told: Future[bool] = Future()
 
     give(1).add_done_callback(lambda _: told.set_result(waiting.cancel()))
 
@@ -167,7 +167,7 @@ def test_2000_tasks_that_are_cancelled_while_they_start_either_run_or_are_cancel
         canceller = threading.Thread(target=cancel_all)
         canceller.start()
         for number in range(2000):
-            futures.append(app(number))  # type: ignore[arg-type]
+            futures.append(app(number))  # type: ignore[arg-type]  # noqa: PERF401 - read meanwhile
         canceller.join(PATIENCE_S)
         concurrent.futures.wait(futures, PATIENCE_S)
         counts = states(kernel)
@@ -191,7 +191,7 @@ def test_the_standard_library_waits_for_futures_that_end_meanwhile() -> None:
 
             futures = [give(number) for number in range(50)]
             ended = list(concurrent.futures.as_completed(futures, PATIENCE_S))
-            assert sorted(future.result() for future in ended) == list(range(50))  # type: ignore[type-var]
+            assert sorted(future.result() for future in ended) == list(range(50))
 
 
 def test_many_threads_wait_for_the_same_futures() -> None:
@@ -239,7 +239,7 @@ def test_a_timeout_leaves_the_task_alone(kernel: fanflow.DataFlowKernel) -> None
 def test_a_future_is_awaited_in_any_loop(kernel: fanflow.DataFlowKernel) -> None:
     async def add() -> int:
         first, second = give(1), give(2)
-        return sum(await asyncio.gather(first, second)) + await give(3)  # type: ignore[no-any-return, operator, call-overload]
+        return sum(await asyncio.gather(first, second)) + await give(3)
 
     sums: list[int] = []
     threads = [threading.Thread(target=lambda: sums.append(asyncio.run(add()))) for _ in range(2)]

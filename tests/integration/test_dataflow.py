@@ -87,7 +87,7 @@ def test_arguments_without_futures_reach_the_function_as_the_same_objects(
 def test_a_chain_of_100000_links_runs_to_its_end(kernel: fanflow.DataFlowKernel) -> None:
     link = give(0)
     for _ in range(100_000):
-        link = increment(link)  # type: ignore[arg-type]
+        link = increment(link)
 
     assert link.result(PATIENCE_S * 2) == 100_000
 
@@ -96,7 +96,7 @@ def test_a_failure_travels_down_a_chain_of_100000_links(kernel: fanflow.DataFlow
     with Door() as door:
         link = python_app(door.pass_through)(fail())
         for _ in range(100_000):
-            link = increment(link)  # type: ignore[arg-type]
+            link = increment(link)
 
         error = link.exception(PATIENCE_S * 2)
 
@@ -204,7 +204,7 @@ def test_a_call_waits_for_the_task_that_makes_a_file(kernel: fanflow.DataFlowKer
             return file.read()
 
     with Door() as door:
-        written = write(python_app(door.pass_through)("text"), outputs=[File("out.txt")])  # type: ignore[arg-type]
+        written = write(python_app(door.pass_through)("text"), outputs=[File("out.txt")])
         after = read(inputs=[written.outputs[0]])
         door.wait_for(1)
         assert not after.done()
@@ -308,15 +308,15 @@ def test_items_and_attributes_of_results_are_tasks_of_their_own(kernel: fanflow.
     assert isinstance(table["missing"].exception(PATIENCE_S), KeyError)
     assert isinstance(fail()["k"].exception(PATIENCE_S), DependencyError)
     with pytest.raises(AttributeError, match=r"future\.result\(\)\.keys"):
-        table.keys  # type: ignore[attr-defined]  # noqa: B018
+        table.keys  # noqa: B018
 
 
 def test_attributes_are_lifted_under_the_defaults_of_existing_programs() -> None:
     before = select_defaults(PARSL)
     try:
         with loaded():
-            assert give(Pair(1, 2)).right.result(PATIENCE_S) == 2  # type: ignore[attr-defined]
+            assert give(Pair(1, 2)).right.result(PATIENCE_S) == 2
             with pytest.raises(AttributeError, match="_private"):
-                give(1)._private  # type: ignore[attr-defined]  # noqa: B018
+                give(1)._private  # noqa: B018
     finally:
         select_defaults(before)

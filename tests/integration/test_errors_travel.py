@@ -226,7 +226,7 @@ def test_every_error_survives_pickling(cls: type[FanflowError]) -> None:
 
 
 def test_a_pickled_dependency_error_keeps_its_way_and_its_root_but_no_chain() -> None:
-    error: BaseException = MyErrorWithoutCode("root")
+    error: BaseException = PlainError("root")
     for number in range(1000):
         error = DependencyError([(error, f"task {number}")], number + 1)
 
@@ -235,10 +235,10 @@ def test_a_pickled_dependency_error_keeps_its_way_and_its_root_but_no_chain() ->
 
     assert len(data) < 2000
     assert str(copy) == str(error)
-    assert isinstance(copy.__cause__, MyErrorWithoutCode)
+    assert isinstance(copy.__cause__, PlainError)
 
 
-class MyErrorWithoutCode(Exception):
+class PlainError(Exception):
     """A user's own, without a constructor."""
 
 

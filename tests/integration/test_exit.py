@@ -27,9 +27,7 @@ def test_the_embedded_default_says_after_a_second_what_it_waits_for() -> None:
 
     assert ended.status == 0
     assert ended.out == "ran quick\nran 1\nran 1\n"
-    assert ended.err == (
-        "fanflow: the script has ended; waiting for 2 tasks (Ctrl-C cancels them)\n"
-    )
+    assert ended.err == ("fanflow: the script has ended; waiting for 2 tasks (Ctrl-C cancels them)\n")
 
 
 def test_tasks_that_callbacks_and_joins_submit_are_waited_for_too() -> None:

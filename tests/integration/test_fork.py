@@ -35,10 +35,13 @@ CHILD = """
 
 
 def test_a_call_in_a_forked_child_is_refused_by_name() -> None:
-    ended = run(CHILD + """
+    ended = run(
+        CHILD
+        + """
         in_child(lambda: give(1))
         finish()
-    """)
+    """
+    )
 
     assert (ended.status, ended.err) == (0, "")
     assert "NoDataFlowKernelError: the kernel of app 'give' belongs to the process that forked" in ended.out
@@ -47,7 +50,9 @@ def test_a_call_in_a_forked_child_is_refused_by_name() -> None:
 
 
 def test_a_forked_child_does_not_wait_for_ever() -> None:
-    ended = run(CHILD + """
+    ended = run(
+        CHILD
+        + """
         in_child(lambda: pending.result())
         in_child(lambda: pending.exception(5))
         in_child(fanflow.wait_for_current_tasks)
@@ -55,7 +60,8 @@ def test_a_forked_child_does_not_wait_for_ever() -> None:
         in_child(lambda: done.result())
         in_child(lambda: done["x":])
         finish()
-    """)
+    """
+    )
 
     lines = ended.out.split("\n")
     assert (ended.status, ended.err) == (0, "")
@@ -67,21 +73,26 @@ def test_a_forked_child_does_not_wait_for_ever() -> None:
 
 
 def test_a_forked_child_may_load_a_kernel_of_its_own() -> None:
-    ended = run(CHILD + """
+    ended = run(
+        CHILD
+        + """
         def load_here():
             with fanflow.load(config()):
                 return give("child").result()
 
         in_child(load_here)
         finish()
-    """)
+    """
+    )
 
     assert (ended.status, ended.err) == (0, "")
     assert ended.out == "ran before\nran child\nchild\nparent\nran after\n"
 
 
 def test_multiprocessing_after_load_leaves_the_parent_untouched() -> None:
-    ended = run(CHILD + """
+    ended = run(
+        CHILD
+        + """
         import multiprocessing
 
         def child(queue):
@@ -97,7 +108,8 @@ def test_multiprocessing_after_load_leaves_the_parent_untouched() -> None:
         say(queue.get()[:60])
         process.join()
         finish()
-    """)
+    """
+    )
 
     assert (ended.status, ended.err) == (0, "")
     assert "the kernel of app 'give' belongs to the process that for" in ended.out
@@ -105,13 +117,16 @@ def test_multiprocessing_after_load_leaves_the_parent_untouched() -> None:
 
 
 def test_a_forked_child_that_ends_normally_does_not_disturb_its_parent() -> None:
-    ended = run(CHILD + """
+    ended = run(
+        CHILD
+        + """
         child = os.fork()
         if child == 0:
             sys.exit(4)
         say(os.waitpid(child, 0)[1] >> 8)
         finish()
-    """)
+    """
+    )
 
     assert (ended.status, ended.err) == (0, "")
     assert ended.out == "ran before\n4\nparent\nran after\n"

@@ -1,8 +1,10 @@
 import concurrent.futures
+import os
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from types import FrameType
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +21,8 @@ from fanflow import (
 )
 from fanflow.errors import DependencyError, JoinError
 from tests.leaks import wait_until
+
+SOURCE = Path(fanflow.__file__).parents[1]
 
 
 @pytest.fixture(params=["configured", "variable"])
@@ -110,21 +114,33 @@ def test_an_exception_is_in_the_future_and_not_at_the_call(kernel: DataFlowKerne
     assert added(1).result() == 2
 
 
-def test_a_tracer_sees_the_function(kernel: DataFlowKernel) -> None:
-    seen: list[str] = []
+TRACED = """
+import sys, fanflow
 
-    def trace(frame: FrameType, event: str, argument: object) -> None:
-        if event == "call":
-            seen.append(frame.f_code.co_name)
+@fanflow.python_app
+def added(first, second):
+    return first + second
 
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        added(1).result()
-    finally:
-        sys.settrace(before)
+seen = []
+with fanflow.load():
+    sys.settrace(lambda frame, event, argument: seen.append(frame.f_code.co_name))
+    added(1, 2).result()
+    sys.settrace(None)
+print("added" in seen)
+"""
 
-    assert "added" in seen
+
+def test_a_tracer_sees_the_function() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", TRACED],
+        env={**os.environ, "FANFLOW_INLINE": "1", "PYTHONPATH": str(SOURCE)},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+
+    assert (ended.stdout, ended.stderr) == ("True\n", "")
 
 
 def test_a_task_that_waits_for_a_future_from_outside_runs_when_it_is_done(kernel: DataFlowKernel) -> None:

@@ -285,8 +285,9 @@ def test_nonsense_of_the_interchange_is_passed_over(stand: ManagerStand) -> None
 
 
 def test_what_has_not_started_goes_back_when_the_manager_drains(stand: ManagerStand) -> None:
+    stand.results(stand.submit(pause, [(0.05,)] * 6))
+    stand.outcomes.clear()
     running = stand.submit(pause, [(0.5,)] * 2)
-    stand.wait_until(lambda: len(stand.descendants()) == 3)
     waiting = stand.submit(pause, [(0.5,)] * 50)
 
     stand.say(wire.Drain())

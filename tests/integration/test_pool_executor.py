@@ -11,6 +11,7 @@ import fanflow
 from fanflow import AppFuture, Config, DataFlowKernel, PoolExecutor, ThreadPoolExecutor, python_app
 from fanflow.apps.app import PythonApp
 from fanflow.errors import DependencyError, OptionTypeError
+from tests.leaks import wait_until
 
 
 @pytest.fixture
@@ -217,8 +218,6 @@ def test_a_buffer_has_a_size(pool: PoolExecutor, buffersize: int, error: type[Ex
 
 @pytest.mark.parametrize("buffersize", [None, 2])
 def test_map_keeps_no_result_that_has_been_taken(pool: PoolExecutor, buffersize: int | None) -> None:
-    import gc
-
     class Result:
         pass
 
@@ -228,7 +227,7 @@ def test_map_keeps_no_result_that_has_been_taken(pool: PoolExecutor, buffersize:
     for result in pool.map(made, range(6), buffersize=buffersize):
         watched = weakref.ref(result)
         del result
-        gc.collect()
+        wait_until(lambda: watched() is None, 5)  # noqa: B023 - called before the next round
         assert watched() is None
 
 

@@ -176,7 +176,20 @@ class Script:
             self.manager.core.drain()
 
 
-EVENTS = ("tasks", "tasks", "ready", "work", "work", "work", "die", "wait", "wait", "cancel", "stray", "drain")
+EVENTS = (
+    "tasks",
+    "tasks",
+    "ready",
+    "work",
+    "work",
+    "work",
+    "die",
+    "wait",
+    "wait",
+    "cancel",
+    "stray",
+    "drain",
+)
 
 
 def let_end(manager: SimulatedManager) -> None:

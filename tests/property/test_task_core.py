@@ -215,7 +215,7 @@ def test_every_state_of_the_table_leads_to_an_end() -> None:
         leads_to_end |= {before for (before, _), after in TRANSITIONS.items() if after in leads_to_end}
 
     assert {before for before, _ in TRANSITIONS} <= leads_to_end
-    assert {after for after in TRANSITIONS.values()} - {before for before, _ in TRANSITIONS} == FINAL_STATES
+    assert set(TRANSITIONS.values()) - {before for before, _ in TRANSITIONS} == FINAL_STATES
 
 
 @settings(max_examples=60)

@@ -208,7 +208,7 @@ def _usage_tracking(option: str, value: object) -> Problem | None:
     if not isinstance(value, Integral):
         return Problem(option, "an int from 0 to 3", is_type=True, value=value)
     if not 0 <= int(value) <= 3:
-        return Problem(option, f"levels are 0, 1, 2 and 3 (fanflow sends nothing at any)", value=value)
+        return Problem(option, "levels are 0, 1, 2 and 3 (fanflow sends nothing at any)", value=value)
     return None
 
 

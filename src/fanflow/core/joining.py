@@ -15,9 +15,8 @@ def futures_to_join(task: Task, value: object) -> list[Future[object]] | Excepti
     """The futures that the body of a task returned, or what is wrong with them."""
     futures = joinable_futures(value)
     if futures is None:
-        return TypeError(
-            f"join_app body must return a Future or list of Futures, got {_shown(value)} of type {type(value)}"
-        )
+        got = f"{_shown(value)} of type {type(value)}"
+        return TypeError(f"join_app body must return a Future or list of Futures, got {got}")
     if any(id(future) == id(task.future) for future in futures):
         return DataFlowException(
             f"join app {task.app.name!r} (task {task.id}) returned its own future, which can never end"

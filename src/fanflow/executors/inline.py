@@ -85,12 +85,22 @@ class RunningInline:
             self._helper.start()
 
     def _help(self) -> None:
+        is_first = True
         while True:
             with self._changed:
                 while not self._closes and (not self._queue or self._drivers):
+                    is_first = True
                     self._changed.wait()
+                if is_first:
+                    # The caller of an app may be on its way to drive: the app belongs in its thread.
+                    is_first = False
+                    self._changed.wait_for(lambda: self._closes or self._drivers, _LOOK_EVERY_S)
+                    if self._drivers and not self._closes:
+                        continue
                 if not self._queue:
-                    return  # closed, and drained or dropped
+                    if self._closes:
+                        return  # drained or dropped
+                    continue
                 launch = self._queue.popleft()
             self._run(launch)
             del launch  # what it refers to must not live until the next one comes

@@ -132,14 +132,19 @@ class RunningThreads:
         if refused:
             self._sink([Raised(launch.attempt, self._refusal(launch)) for launch in refused])
             batch = [launch for launch in batch if not launch.resources]
-        put = self._queue.put
-        with self.closing_lock:  # what is put before `close` looks is dropped by it, or run
+        # What is put before `close` looks is dropped by it, or run; a thread that is started after it
+        # has counted them would wait for ever.
+        with self.closing_lock:
             closes = self.closes
-            for launch in () if closes else batch:
-                put(launch)
+            if not closes:
+                self._take(batch)
         if closes:
             self._sink([Lost(launch.attempt, _dropped(launch)) for launch in batch])
-            return
+
+    def _take(self, batch: Sequence[Launch]) -> None:
+        put = self._queue.put
+        for launch in batch:
+            put(launch)
         self._taken += len(batch)
         while len(self._workers) < min(self._size, self._taken):
             worker = _Worker(self, f"{self._name_prefix}_{len(self._workers)}", self._queue, self._sink)

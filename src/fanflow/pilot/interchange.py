@@ -50,7 +50,7 @@ class Interchange:
         events = zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED
         self._monitor = self._managers.get_monitor_socket(events)
         self._managers.bind(config.manager_url)
-        self._client.connect(config.client_url)
+        self._client.bind(config.client_url)
         self._poller = zmq.Poller()
         for socket in (self._client, self._managers, self._monitor):
             self._poller.register(socket, zmq.POLLIN)

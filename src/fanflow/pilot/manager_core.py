@@ -6,56 +6,29 @@ from collections.abc import Sequence
 from math import inf
 from typing import Final
 
+from fanflow.pilot.appetite import Appetite
+from fanflow.pilot.manager_orders import Orders
 from fanflow.pilot.slots import (
     HORIZON_US,
     LONG_US,
     OVERHEAD_US,
     PACKET_TASKS,
+    PACKET_US,
     UNKNOWN_US,
     Slot,
     SlotPools,
 )
 from fanflow.pilot.waiting_line import Attempt, RunTimes, WaitingLine
 from fanflow.pilot.wire import Loss, ResultItem, TaskItem
-from fanflow.pilot.worker_records import PACKET_BYTES, Result, TaskRecord
+from fanflow.pilot.worker_records import PACKET_BYTES, Result
 
 STUCK_S: Final = 0.02
 """A worker that has shown no result for so long may have others' work behind a long task."""
 
 MEMORY_PERIOD_S: Final = 0.25
 
-PREFETCH_US: Final = 10_000
-"""Work that is held for each slot, beyond what runs: it hides the way to the interchange and back."""
-
-MOST_PREFETCH: Final = 4096
-
 _WEIGHT: Final = 0.2
 """Of the latest run time in a function's mean."""
-
-
-class Orders:
-    """What the shell has to do, in the order of the fields."""
-
-    __slots__ = ("items", "kill", "look", "measure", "packets", "parts", "returned", "start", "want")
-
-    def __init__(self) -> None:
-        self.items: list[ResultItem] = []
-        """Outcomes for the client."""
-        self.parts: list[bytes] = []
-        """Their small payloads."""
-        self.returned: list[int] = []
-        """Attempts that go back to the interchange."""
-        self.start: list[int] = []
-        """Slots that need a new worker."""
-        self.packets: list[tuple[int, list[TaskRecord]]] = []
-        self.look: list[int] = []
-        """Read the worker's results, the unsent ones too, take back its packets, and call `looked`."""
-        self.measure: list[int] = []
-        """Call `memory_measured`."""
-        self.kill: list[int] = []
-        """The worker and all that it has started; `worker_ended` follows."""
-        self.want: int | None = None
-        """Attempts that the manager would hold, if that has changed."""
 
 
 class ManagerCore:
@@ -84,10 +57,13 @@ class ManagerCore:
         self._line = WaitingLine()
         self._times: dict[int, RunTimes] = {}
         self._pools = SlotPools()
-        self._mean_us = -1.0
+        self._appetite = Appetite(slots)
         self.wanted = slots + prefetch
         """Attempts that it would hold in all, as was said last."""
-        self._next_due = inf
+        self._trapped = 0
+        """Attempts behind others on workers that are stuck."""
+        self.next_due = inf
+        """When to call `tick` at the latest."""
         self._orders = Orders()
         self._orders.start.extend(range(slots))
 
@@ -158,9 +134,8 @@ class ManagerCore:
         count = len(items) - before
         if count:
             slot.since = now
-            slot.is_stuck = False
-            weight = 1.0 if self._mean_us < 0 else 1 - 0.98**count
-            self._mean_us += (ran_us / count - self._mean_us) * weight
+            self._set_stuck(slot, is_stuck=False)
+            self._appetite.learn(ran_us / count, count)
             self._set_due(slot, now)
             self._pools.note(slot)
 
@@ -193,23 +168,18 @@ class ManagerCore:
                 self._lose(attempt, loss)
             slot.clear()
 
-    def tick(self, now: float) -> float:
-        """Time has passed.
-
-        Returns:
-            When to call again at the latest; infinity if nothing is due.
-        """
-        if now >= self._next_due:
-            self._next_due = inf
+    def tick(self, now: float) -> None:
+        """Time has passed."""
+        if now >= self.next_due:
+            self.next_due = inf
             for slot in self.slots:
                 if slot.due <= now and slot.sent:
                     if slot.memory_due <= now:
                         self._orders.measure.append(slot.number)
                     if slot.look_due <= now:
                         self._orders.look.append(slot.number)
-                elif slot.due < self._next_due:
-                    self._next_due = slot.due
-        return self._next_due
+                elif slot.due < self.next_due:
+                    self.next_due = slot.due
 
     def looked(self, number: int, taken: Sequence[int], now: float) -> None:
         """The worker's results up to now have been reported, and these attempts taken back from it."""
@@ -219,7 +189,7 @@ class ManagerCore:
             back = [attempt for attempt in slot.sent if attempt.number in gone]
             slot.keep_others(gone)
             self._queue_again(back)
-        slot.is_stuck = bool(slot.sent) and now - slot.since >= STUCK_S
+        self._set_stuck(slot, is_stuck=bool(slot.sent) and now - slot.since >= STUCK_S)
         self._review(slot, now)
         self._set_due(slot, now)
         self._pools.note(slot)
@@ -248,6 +218,7 @@ class ManagerCore:
         if not slot.is_ready:
             self.bad_starts += 1
         doomed, doom = slot.doom
+        self._set_stuck(slot, is_stuck=False)
         slot.clear()
         if running is not None:
             if doom is not None and running is not doomed:
@@ -292,7 +263,8 @@ class ManagerCore:
         line, group, size = self._line, list[Attempt](), 0
         most = min(share, PACKET_TASKS)
         load_us = slot.load_us
-        while line and len(group) < most and load_us < HORIZON_US:
+        end_us = min(HORIZON_US, load_us + PACKET_US)
+        while line and len(group) < most and load_us < end_us:
             attempt = line.first()
             mean_us = attempt.times.mean_us
             is_alone = not 0 <= mean_us < LONG_US
@@ -332,6 +304,12 @@ class ManagerCore:
             self._pools.note(slot)
         attempt.reserved = ()
 
+    def _set_stuck(self, slot: Slot, *, is_stuck: bool) -> None:
+        trapped = len(slot.sent) - 1 if is_stuck else 0
+        self._trapped += trapped - slot.trapped
+        slot.trapped = trapped
+        slot.is_stuck = is_stuck
+
     def _set_due(self, slot: Slot, now: float) -> None:
         """When something has to be looked at, if the worker shows nothing before."""
         slot.look_due = inf
@@ -349,7 +327,7 @@ class ManagerCore:
                     memory_due = min(slot.memory_due, now + MEMORY_PERIOD_S)
         slot.memory_due = memory_due
         slot.due = min(slot.look_due, memory_due)
-        self._next_due = min(self._next_due, slot.due)
+        self.next_due = min(self.next_due, slot.due)
 
     def _review(self, slot: Slot, now: float) -> None:
         """End what its worker runs, if that must not go on."""
@@ -392,10 +370,8 @@ class ManagerCore:
         return Loss("cancelled", host=self._host, detail="it was cancelled", blames_task=False)
 
     def _update_want(self) -> None:
-        if self._prefetch or self._mean_us < 0:
+        if self._prefetch:
             return
-        places = len(self.slots)
-        beyond = int(places * PREFETCH_US / (self._mean_us + OVERHEAD_US))
-        wanted = places + min(beyond, MOST_PREFETCH)
+        wanted = len(self.slots) + self._appetite.prefetch() + self._trapped
         if abs(wanted - self.wanted) * 4 >= self.wanted:
             self.wanted = self._orders.want = wanted

@@ -18,7 +18,8 @@ from fanflow._version import __version__
 from fanflow.pilot import wire
 from fanflow.pilot.chunks import Assembly, AssemblyError
 from fanflow.pilot.manager import ManagerConfig
-from fanflow.pilot.manager_core import ManagerCore, Orders
+from fanflow.pilot.manager_core import ManagerCore
+from fanflow.pilot.manager_orders import Orders
 from fanflow.pilot.manager_peer import Peer
 from fanflow.pilot.nursery import Nursery, ZygoteGoneError
 from fanflow.pilot.worker_records import PACKET_PAYLOAD
@@ -104,9 +105,12 @@ class ManagerLoop:
         return self._status
 
     def _turn(self) -> None:
-        due = min(self._core.tick(time.monotonic()), self._peer.next_due)
-        patience = 0 if self._goes_on else max(0.0, due - time.monotonic()) * 1000
-        ready: dict[object, int] = dict(self._peer.poller.poll(int(patience + 0.999)))
+        if self._goes_on:
+            patience = 0
+        else:
+            due = min(self._core.next_due, self._peer.next_due)
+            patience = max(0, int((due - time.monotonic()) * 1000 + 0.999))
+        ready: dict[object, int] = dict(self._peer.poller.poll(patience))
         now = time.monotonic()
         if self._config.parent in ready:
             self._end("its parent has ended", 0)
@@ -114,9 +118,10 @@ class ManagerLoop:
             self._has_unfinished = self._workforce.serve(now, is_congested=self._peer.is_congested)
         for frames in self._peer.receive(ready, now):
             self._on_message(frames)
-        if not self._peer.tick(now):
+        if now >= self._peer.next_due and not self._peer.tick(now):
             self._end("the interchange is gone", 1)
-        self._core.tick(now)
+        if now >= self._core.next_due:
+            self._core.tick(now)
         self._perform(now)
         self._goes_on = self._has_unfinished and not self._peer.is_congested
         if self._core.is_done:

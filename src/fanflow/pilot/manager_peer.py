@@ -23,6 +23,8 @@ _REPEAT_S: Final = 5.0
 _REPEAT_BYTES: Final = 32 << 20
 _MOST_PER_TURN: Final = 100
 _RETRY_MS: Final = 50
+_IN: Final = int(zmq.POLLIN)  # arithmetic with zmq's own enumerations takes microseconds
+_OUT: Final = int(zmq.POLLOUT)
 _EVENTS: Final = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
 
 
@@ -75,7 +77,7 @@ class Peer:
         self.is_accepted = False
         self.heartbeat_s = 5.0
         self.threshold_s = 30.0
-        self._heard = self._sent = self._asked = time.monotonic()
+        self._heard = self._sent = self._asked = self._ticked = time.monotonic()
         self._socket, self._monitor = self._open()
 
     def _open(self) -> tuple[zmq.Socket[bytes], zmq.Socket[bytes]]:
@@ -154,6 +156,9 @@ class Peer:
 
     def tick(self, now: float) -> bool:
         """Time has passed: show that we live; False if the interchange has been gone for too long."""
+        if now - self._ticked > 3 * self.heartbeat_s:  # this process was stopped: what came waits to be read
+            self._heard = now
+        self._ticked = now
         if now - self._heard > self.threshold_s:
             _log.error(
                 "nothing was heard of the interchange at %s for %.0f s", self._address, now - self._heard
@@ -172,14 +177,13 @@ class Peer:
         """Messages that have come; connections that came and went are seen to."""
         messages: list[Sequence[bytes | memoryview]] = []
         events = ready.get(self._socket, 0)
-        if events & zmq.POLLIN:
-            while len(messages) < _MOST_PER_TURN:
-                try:
-                    messages.append(receive(self._socket))
-                except zmq.Again:
-                    break
+        if events & _IN:
+            dealer = self._socket
+            messages.append(receive(dealer))
+            while int(dealer.getsockopt(zmq.EVENTS)) & _IN and len(messages) < _MOST_PER_TURN:
+                messages.append(receive(dealer))
             self._heard = now
-        if events & zmq.POLLOUT:
+        if events & _OUT:
             self.flush()
         if self._monitor in ready:
             self._follow(now)

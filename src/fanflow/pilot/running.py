@@ -58,7 +58,7 @@ class Engine:
         self._start_blocks = start_blocks
         self._directory = tempfile.mkdtemp(prefix="ff")  # 0700, and short: a socket's path has 107 bytes
         self.manager_url = f"ipc://{self._directory}/m"
-        self._client_url = f"ipc://{self._directory}/c"
+        self._generation = 0
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         self.settings = InterchangeSettings(run_id=run_id, python=version, fanflow=__version__)
         self._ends = threading.Event()
@@ -80,20 +80,23 @@ class Engine:
         self._unpacker = Unpacker(events)
         self.core = ClientCore(self._unpacker)
         self._context = zmq.Context()
-        self._socket = self._context.socket(zmq.DEALER)
-        set_limits(self._socket, wire.MAX_MESSAGE_BYTES)
-        self._socket.bind(self._client_url)
         self.helper = HelperLink()
         self._is_started = True
         loop.watch(self._wake_read, self._on_wake)
         loop.watch(self.helper.fileno(), self._on_helper)
-        loop.watch(self._socket, self._on_messages)
         self._start_interchange()
         self._start_blocks(self)
 
     def _start_interchange(self) -> None:
+        # A socket of its own for each: what was queued for a dead one must not reach its successor.
+        self._generation += 1
+        client_url = f"ipc://{self._directory}/c{self._generation}"
+        self._socket = self._context.socket(zmq.DEALER)
+        set_limits(self._socket, wire.MAX_MESSAGE_BYTES)
+        self._socket.connect(client_url)
+        self._loop.watch(self._socket, self._on_messages)
         config = InterchangeConfig(
-            settings=self.settings, client_url=self._client_url, manager_url=self.manager_url
+            settings=self.settings, client_url=client_url, manager_url=self.manager_url
         )
         self._send([[wire.encode(wire.Hello(wire.VERSION, self.settings.run_id))]])
         encoded = msgspec.msgpack.encode(config)
@@ -188,6 +191,8 @@ class Engine:
         _log.error(
             "the interchange of executor %r ended with status %d: a new one takes over", self.label, status
         )
+        self._loop.unwatch(self._socket)
+        self._socket.close(linger=0)
         self._start_interchange()
         self._send(self.core.everything())
 

@@ -26,12 +26,16 @@ PACKET_TASKS: Final = 16
 """Tasks in a packet; when the first of them takes long, the others wait for it."""
 
 
+PACKET_US: Final = 1000
+"""Estimated work in a packet."""
+
+
 class Slot:
     """The place of one worker; workers come and go."""
 
     __slots__ = (
         "doom", "due", "is_ready", "is_reserved", "is_stuck", "load_us", "look_due", "memory_due", "number",
-        "sent", "since",
+        "sent", "since", "trapped",
     )  # fmt: skip
 
     def __init__(self, number: int) -> None:
@@ -49,6 +53,8 @@ class Slot:
         """Estimated run time of what was sent."""
         self.since = 0.0
         """When the first was sent, or is known to have become the first: not before it started."""
+        self.trapped = 0
+        """Attempts behind the first, while it is stuck."""
         self.is_stuck = False
         """It has shown nothing for long: nothing is sent to wait behind."""
         self.doom: tuple[Attempt | None, Loss | None] = (None, None)

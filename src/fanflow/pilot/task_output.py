@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Final, TextIO
+from typing import Final
 
 BYTES_PER_SECOND: Final = 1 << 16
 """Text that a worker sends to the client, at most. The log has everything."""
@@ -16,6 +17,8 @@ _PERIOD: Final = 0.1
 """Seconds between two sendings while a task runs."""
 
 _MOST_AT_ONCE: Final = 1 << 15
+
+_STDOUT, _STDERR = 1, 2
 
 Send = Callable[[str, bool], None]
 """Takes text and whether it is of standard error."""
@@ -48,8 +51,8 @@ class TaskOutput:
 
     def install(self) -> None:
         """Put itself in place of the two streams of this process."""
-        sys.stdout = _Stream(self, sys.stdout, is_error=False)
-        sys.stderr = _Stream(self, sys.stderr, is_error=True)
+        sys.stdout = _Stream(self, _STDOUT)
+        sys.stderr = _Stream(self, _STDERR)
 
     def switch_off(self) -> None:
         """In a child that a task has forked: its text goes to the log only."""
@@ -111,38 +114,15 @@ def _joined(pending: list[tuple[bool, str]]) -> list[tuple[bool, str]]:
     return joined
 
 
-class _Stream(io.TextIOBase):
-    """A standard stream that also tells `TaskOutput` what is written."""
+class _Stream(io.TextIOWrapper):
+    """A standard stream that also tells `TaskOutput` what is written. Its `buffer` leads to the log only."""
 
-    def __init__(self, output: TaskOutput, below: TextIO, *, is_error: bool) -> None:
-        self._output, self._below, self._is_error = output, below, is_error
-
-    @property
-    def buffer(self) -> io.BufferedIOBase:
-        """Bytes written here go to the log only."""
-        return self._below.buffer  # type: ignore[return-value]  # typeshed says BinaryIO
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]  # read-only here
-        return self._below.encoding
-
-    @property
-    def errors(self) -> str | None:  # type: ignore[override]  # read-only here
-        return self._below.errors
+    def __init__(self, output: TaskOutput, descriptor: int) -> None:
+        raw = os.fdopen(descriptor, "wb", buffering=0, closefd=False)
+        super().__init__(io.BufferedWriter(raw), "utf-8", "backslashreplace", line_buffering=True)
+        self._output, self._is_error = output, descriptor == _STDERR
 
     def write(self, text: str, /) -> int:
-        count = self._below.write(text)
+        count = super().write(text)
         self._output.take(text, is_error=self._is_error)
         return count
-
-    def flush(self) -> None:
-        self._below.flush()
-
-    def fileno(self) -> int:
-        return self._below.fileno()
-
-    def isatty(self) -> bool:
-        return False
-
-    def writable(self) -> bool:
-        return True

@@ -81,7 +81,9 @@ class Worker:
         if self._is_forked_child:  # a task forked, and its child came back from the task
             os._exit(_CHILD_STATUS)
         with contextlib.suppress(Exception):
-            atexit._run_exitfuncs()
+            atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage]  # there is no public way
+            sys.stdout.flush()
+            sys.stderr.flush()
         os._exit(0)
 
     def _leave_to_parent(self) -> None:
@@ -103,7 +105,8 @@ class Worker:
         clock, functions, page, output = time.perf_counter_ns, self._functions, self._page, self._output
         pack, waiting = HEADER.pack, self._waiting
         tasks = unpack_tasks(packet)
-        if len(tasks) == 1:
+        is_alone = len(tasks) == 1
+        if is_alone and waiting:
             self._send()  # what travels alone may take long
         started = clock()
         for attempt, number, payload, environment in tasks:
@@ -120,7 +123,7 @@ class Worker:
                 output.flush_task()
             record = pack(RESULT, attempt, (ended - started) // 1000, len(outcome)) + outcome
             size = len(record)
-            if size > _SEND_BYTES:
+            if is_alone or size > _SEND_BYTES:
                 self._send()
                 self._stream.sendall(record)
             else:

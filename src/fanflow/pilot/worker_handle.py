@@ -118,8 +118,9 @@ class WorkerHandle:
             LinkError: It is nonsense.
         """
         reader = self.reader
+        was_amid_large = reader.is_amid_large
         try:
-            if reader.is_amid_large:
+            if was_amid_large:
                 count = self.stream.recv_into(reader.awaited)
                 if count:
                     reader.filled(count)

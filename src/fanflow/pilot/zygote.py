@@ -18,6 +18,7 @@ import signal
 import socket
 import struct
 import sys
+import traceback
 import types
 from typing import Final, NamedTuple, cast
 
@@ -87,7 +88,7 @@ def fork_zygote() -> tuple[socket.socket, int]:
         Zygote(its).serve()
         status = 0
     except BaseException:  # noqa: BLE001 - nothing may run the parent's code in this process
-        sys.excepthook(*sys.exc_info())
+        traceback.print_exc()
     finally:
         os._exit(status)
 
@@ -168,14 +169,16 @@ class Zygote:
             _begin_life(plan)
             importlib.import_module("fanflow.pilot.worker").work(ends, plan.log)
         except BaseException:  # noqa: BLE001 - the zygote's code must not run on in this process
-            sys.excepthook(*sys.exc_info())
+            traceback.print_exc()
         finally:
             os._exit(1)
 
     def _kill(self, number: int) -> None:
         for pid, its in self._workers.items():
             if its == number:
-                process_table.kill({pid, *process_table.descendants({pid}, process_table.all_entries())})
+                started = process_table.descendants({pid}, process_table.all_entries())
+                process_table.kill({pid})  # first, else the task sees its children die and returns
+                process_table.kill(started)
 
     def _reap(self) -> None:
         while True:
@@ -243,7 +246,7 @@ def _ignore_signals() -> tuple[socket.socket, socket.socket]:
     inner, outer = socket.socketpair()
     inner.setblocking(False)
     outer.setblocking(False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
     signal.set_wakeup_fd(outer.fileno(), warn_on_full_buffer=False)

@@ -94,13 +94,15 @@ class AppFuture(Future[R], Generic[R]):
                 shared = self._shared
         return shared
 
-    @property
-    def _condition(self) -> threading.Condition:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self._share().condition
+    if not TYPE_CHECKING:  # for checkers they are the attributes that the standard functions ask for
 
-    @property
-    def _waiters(self) -> list[_Waiter]:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self._share().waiters
+        @property
+        def _condition(self) -> threading.Condition:
+            return self._share().condition
+
+        @property
+        def _waiters(self) -> list[_Waiter]:
+            return self._share().waiters
 
     @property
     def _done_callbacks(self) -> list[Callable[[Future[object]], object]]:
@@ -320,15 +322,17 @@ class AppFuture(Future[R], Generic[R]):
     __iter__ = None
     __contains__ = None
 
-    def __getattr__(self, name: str) -> AppFuture[object]:
-        kernel = self.kernel
-        if name.startswith("_") or not kernel.settings.lift_attributes:
-            raise AttributeError(
-                f"{type(self).__name__!r} object has no attribute {name!r}; "
-                f"for an attribute of the task's result write future.result().{name}, "
-                f"or pass the future to an app"
-            )
-        return kernel.lift(getattr, self._as_object(), name)
+    if not TYPE_CHECKING:  # checkers are to see a misspelt method
+
+        def __getattr__(self, name: str) -> AppFuture[object]:
+            kernel = self.kernel
+            if name.startswith("_") or not kernel.settings.lift_attributes:
+                raise AttributeError(
+                    f"{type(self).__name__!r} object has no attribute {name!r}; "
+                    f"for an attribute of the task's result write future.result().{name}, "
+                    f"or pass the future to an app"
+                )
+            return kernel.lift(getattr, self._as_object(), name)
 
     def _as_object(self) -> AppFuture[object]:
         """Itself, for code that does not care what the result is."""
