@@ -81,6 +81,7 @@ class DataFlowKernel:
         }
         self.is_embedded = False
         self.cleanup_called = False
+        self._end_lock = threading.Lock()
         _log.info("run %s: %s; executors: %s", self.run_dir, self.run_id, ", ".join(map(repr, specs)))
         script_end.live.add(self)
         collector.ease()
@@ -164,16 +165,17 @@ class DataFlowKernel:
         """`cleanup`, with the choice of ending open futures as cancelled."""
         if self.kernel.in_kernel_thread():
             raise WaitInCallbackError("the kernel to be cleaned up")
-        first, self.cleanup_called = not self.cleanup_called, True
+        self.cleanup_called = True
         _forget(self)
-        try:
-            self.kernel.close(cancel=cancel)
-        finally:
-            script_end.live.discard(self)
-            if first:
-                collector.restore()
-                _log.info("run %s ended; %s", self.run_dir, describe_counts(self.task_state_counts))
-            self._detach_logs()
+        with self._end_lock:
+            try:
+                self.kernel.close(cancel=cancel)
+            finally:
+                if self in script_end.live:
+                    script_end.live.discard(self)
+                    collector.restore()
+                    _log.info("run %s ended; %s", self.run_dir, describe_counts(self.task_state_counts))
+                    self._detach_logs()
 
     def __enter__(self) -> DataFlowKernel:
         return self

@@ -104,3 +104,8 @@ def measure(data: bytes) -> int:
 
 def make(size: int) -> bytes:
     return b"z" * size
+
+
+def pause_and_tell(folder: str, seconds: float) -> None:
+    Path(folder, f"started-{os.getpid()}").touch()
+    time.sleep(seconds)

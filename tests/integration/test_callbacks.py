@@ -84,7 +84,8 @@ def test_waiting_in_a_callback_is_an_error_that_names_the_task(kernel: fanflow.D
                 errors.append(error)
         told.set_result(errors)
 
-    give(1).add_done_callback(try_all)
+    with Door() as door:
+        python_app(door.pass_through)().add_done_callback(try_all)
     errors = told.result(PATIENCE_S)
 
     assert [type(error) for error in errors] == [WaitInCallbackError] * len(waits)

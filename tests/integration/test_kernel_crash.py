@@ -99,6 +99,21 @@ def test_calls_made_while_the_kernel_fails_end_too(monkeypatch: pytest.MonkeyPat
             assert len(fanflow.wait(futures, PATIENCE_S).done) == len(futures)
 
 
+def test_calls_that_came_together_with_the_one_that_failed_end_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    with loaded(), Door() as door, Door() as busy:
+        task = python_app(door.pass_through)()
+        task.add_done_callback(lambda _: busy.pass_through())
+        door.open()
+        busy.wait_for(1)  # the kernel thread is in the callback, and calls pile up
+        together = [give(number) for number in range(20)]
+        monkeypatch.setattr(TaskCore, "_launch", fail)
+        busy.open()
+
+        for future in together:
+            assert isinstance(future.exception(PATIENCE_S), InternalConsistencyError)
+        monkeypatch.undo()
+
+
 def test_an_await_ends_when_the_kernel_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     async def wait_for(future: "Future[object]") -> object:
         monkeypatch.setattr(TaskCore, "_launch", fail)

@@ -50,6 +50,18 @@ def test_cleanup_twice_and_from_many_threads_is_one_cleanup(kernel: fanflow.Data
     assert log.count(" ended; ") == 1
 
 
+def test_a_later_thread_is_not_taken_for_the_kernel_thread(kernel: fanflow.DataFlowKernel) -> None:
+    kernel.cleanup()
+    taken: list[bool] = []
+
+    for _ in range(50):  # some of them get the number that the kernel thread had
+        thread = threading.Thread(target=lambda: taken.append(kernel.kernel.in_kernel_thread()))
+        thread.start()
+        thread.join(PATIENCE_S)
+
+    assert taken == [False] * 50
+
+
 def test_after_cleanup_calls_are_refused_by_name(kernel: fanflow.DataFlowKernel) -> None:
     kernel.cleanup()
 
@@ -119,7 +131,8 @@ def test_cleanup_is_bounded_when_a_callback_never_ends(monkeypatch: pytest.Monke
     monkeypatch.setattr(kernel_module, "_CLOSE_THREAD_S", 0.2)
     with Door() as door:
         with loaded() as kernel:
-            give(1).add_done_callback(lambda _: door.pass_through())
+            with Door() as first:
+                python_app(first.pass_through)().add_done_callback(lambda _: door.pass_through())
             door.wait_for(1)
             began = time.monotonic()
             kernel.cleanup()
@@ -139,7 +152,8 @@ def test_cleanup_in_a_callback_is_refused_and_changes_nothing(kernel: fanflow.Da
         except BaseException as error:  # noqa: BLE001
             told.set_result(error)
 
-    give(1).add_done_callback(clean_up)
+    with Door() as door:
+        python_app(door.pass_through)().add_done_callback(clean_up)
 
     assert isinstance(told.result(PATIENCE_S), WaitInCallbackError)
     assert not kernel.cleanup_called

@@ -188,14 +188,13 @@ def test_waiting_covers_failures_and_returns_at_once_when_nothing_is_open(
 def test_the_log_has_no_line_per_task(
     kernel: fanflow.DataFlowKernel, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "fanflow")
-
     def fail() -> None:
         raise ValueError("boom")
 
     app = python_app(fail)
-    futures = [give(app()) for _ in range(300)] + [give(number) for number in range(300)]
-    kernel.wait_for_current_tasks()
+    with caplog.at_level(logging.INFO, "fanflow"):  # left before the kernel puts its own level back
+        futures = [give(app()) for _ in range(300)] + [give(number) for number in range(300)]
+        kernel.wait_for_current_tasks()
     kernel.cleanup()
 
     assert len(futures) == 600

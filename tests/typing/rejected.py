@@ -43,7 +43,7 @@ def a_result_has_its_type() -> None:
 
 
 def a_misspelt_member_is_no_task() -> None:
-    area(1.0).resutl()  # type: ignore[operator]  # pyright: ignore[reportCallIssue]
+    area(1.0).resutl()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
 
 
 async def an_awaited_result_has_its_type() -> None:

@@ -78,9 +78,10 @@ class Interchange:
                 send(self._client, frames)
             if outbox.ends:
                 break
+        self._managers.disable_monitor()
         for socket in (self._client, self._managers):
             socket.close(linger=500)
-        self._managers.disable_monitor()
+        self._monitor.close(linger=0)
         self._context.term()
 
     def _drain_client(self) -> None:
@@ -118,7 +119,7 @@ class Interchange:
 
 
 decode_config = msgspec.msgpack.Decoder(InterchangeConfig).decode
-"""Bytes -> configuration, for the helper."""
+"""Bytes -> configuration, for the fork server."""
 
 
 def main(config: InterchangeConfig) -> None:

@@ -21,10 +21,10 @@ from fanflow.ids import AttemptId, ExecutorLabel
 from fanflow.model.attempts import AttemptEvent, ExecutorFailed, Launch, Lost
 from fanflow.pilot import wire
 from fanflow.pilot.client import ClientCore, Frames
-from fanflow.pilot.helper_link import HelperLink
+from fanflow.pilot.fork_server_link import ForkServerLink
 from fanflow.pilot.interchange import InterchangeConfig
 from fanflow.pilot.interchange_core import InterchangeSettings
-from fanflow.pilot.sockets import receive, send, set_limits
+from fanflow.pilot.sockets import receive_all, send, set_limits
 from fanflow.pilot.unpacking import Unpacker
 from fanflow.spi.executor import EventSink, Loop
 
@@ -74,16 +74,16 @@ class Engine:
         return max(1, self.core.capacity) if self._is_started else 1
 
     def start(self, events: EventSink, loop: Loop) -> None:
-        """Start the helper and the interchange; managers follow on their own."""
+        """Start the fork server and the interchange; managers follow on their own."""
         self._sink = events
         self._loop = loop
         self._unpacker = Unpacker(events)
         self.core = ClientCore(self._unpacker)
         self._context = zmq.Context()
-        self.helper = HelperLink()
+        self.fork_server = ForkServerLink()
         self._is_started = True
         loop.watch(self._wake_read, self._on_wake)
-        loop.watch(self.helper.fileno(), self._on_helper)
+        loop.watch(self.fork_server.fileno(), self._on_fork_server)
         self._start_interchange()
         self._start_blocks(self)
 
@@ -100,7 +100,7 @@ class Engine:
         )
         self._send([[wire.encode(wire.Hello(wire.VERSION, self.settings.run_id))]])
         encoded = msgspec.msgpack.encode(config)
-        self.helper.start("fanflow.pilot.interchange", encoded, self._on_interchange_ended)
+        self.fork_server.start("fanflow.pilot.interchange", encoded, self._on_interchange_ended)
 
     def _send(self, messages: Sequence[Frames]) -> None:
         for frames in messages:
@@ -137,7 +137,7 @@ class Engine:
         if not self._ended.wait(deadline):
             _log.error("executor %r: the kernel thread does not answer; its processes are killed", self.label)
         if first:
-            self.helper.close(max(1.0, deadline))
+            self.fork_server.close(max(1.0, deadline))
             self._unpacker.close()
             self._remove()
 
@@ -152,7 +152,7 @@ class Engine:
     def _on_wake(self) -> None:
         """Asked to end: leave the loop, and report what is open."""
         self._loop.unwatch(self._wake_read)
-        self._loop.unwatch(self.helper.fileno())
+        self._loop.unwatch(self.fork_server.fileno())
         self._loop.unwatch(self._socket)
         self._send([[wire.encode(wire.Bye())]])
         lost: list[AttemptEvent] = [Lost(AttemptId(attempt), self._why_lost()) for attempt in self.core.open]
@@ -164,19 +164,16 @@ class Engine:
         self._ended.set()
 
     def _on_messages(self) -> None:
-        messages: list[Frames] = []
-        with contextlib.suppress(zmq.Again):
-            for _ in range(_MOST_PER_TURN):
-                messages.append(receive(self._socket))
+        messages = list(receive_all(self._socket, _MOST_PER_TURN))
         events, again = self.core.receive(messages)
         if events:
             self._sink(events)
         self._send(again)
 
-    def _on_helper(self) -> None:
-        if not self.helper.receive() and not self._ends.is_set():
-            self._loop.unwatch(self.helper.fileno())
-            self._fail(RuntimeError(f"the helper process of executor {self.label!r} died"))
+    def _on_fork_server(self) -> None:
+        if not self.fork_server.receive() and not self._ends.is_set():
+            self._loop.unwatch(self.fork_server.fileno())
+            self._fail(RuntimeError(f"the fork server of executor {self.label!r} died"))
 
     def _on_interchange_ended(self, status: int) -> None:
         if self._ends.is_set() or self._failure is not None:

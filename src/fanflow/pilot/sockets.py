@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
 import zmq
 
@@ -31,6 +32,13 @@ def receive(socket: zmq.Socket[bytes]) -> list[bytes | memoryview]:
         frame = socket.recv(zmq.NOBLOCK, copy=False)
         frames.append(frame.bytes if len(frame) <= COPY_LIMIT else frame.buffer)
     return frames
+
+
+def receive_all(socket: zmq.Socket[bytes], most: int) -> Iterator[list[bytes | memoryview]]:
+    """The messages that are there, so many at most."""
+    with contextlib.suppress(zmq.Again):
+        for _ in range(most):
+            yield receive(socket)
 
 
 def send(socket: zmq.Socket[bytes], frames: Frames) -> None:

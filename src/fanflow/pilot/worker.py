@@ -121,17 +121,21 @@ class Worker:
             ended = clock()
             if output.has_text:
                 output.flush_task()
-            record = pack(RESULT, attempt, (ended - started) // 1000, len(outcome)) + outcome
-            size = len(record)
-            if is_alone or size > _SEND_BYTES:
+            header = pack(RESULT, attempt, (ended - started) // 1000, len(outcome))
+            if len(outcome) > _SEND_BYTES:
                 self._send()
-                self._stream.sendall(record)
+                self._stream.sendall(header)
+                self._stream.sendall(outcome)
+            elif is_alone:
+                self._send()
+                self._stream.sendall(header + outcome)
             else:
+                record = header + outcome
                 page.append(record)
                 if not waiting:
                     self._waits_since = started
                 waiting.append(record)
-                self._waiting_bytes += size
+                self._waiting_bytes += len(record)
                 if ended - self._waits_since > _SEND_AFTER_NS or self._waiting_bytes > _SEND_BYTES:
                     self._send()
             started = ended

@@ -1,4 +1,4 @@
-"""The client's end of the helper process."""
+"""The client's end of the fork server."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from fanflow.pilot import helper
+from fanflow.pilot import fork_server
 
-_COMMAND: Final = "import sys; sys.path[:] = {path!r}; from fanflow.pilot.helper import main; main()"
+_COMMAND: Final = "import sys; sys.path[:] = {path!r}; from fanflow.pilot.fork_server import main; main()"
 
 OnEnd = Callable[[int], None]
 """Called with the exit status, or minus the signal's number."""
 
 
-class HelperLink:
-    """Starts the helper, and processes through it. One thread, usually the kernel's."""
+class ForkServerLink:
+    """Starts the fork server, and processes through it. One thread, usually the kernel's."""
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            # -E -s: the helper takes its path from us, and nothing from the user's environment.
+            # -E -s: the server takes its path from us, and nothing from the user's environment.
             self._process = subprocess.Popen(
                 [sys.executable, "-E", "-s", "-c", _COMMAND.format(path=sys.path), str(theirs.fileno())],
                 pass_fds=(theirs.fileno(),),
@@ -39,29 +39,29 @@ class HelperLink:
         self._on_end: dict[int, OnEnd] = {}
         self.pids: dict[int, int] = {}
         """Number -> pid of what runs."""
-        self._say(helper.Surroundings(list(sys.path), os.getcwd(), list(sys.argv)))
+        self._say(fork_server.Surroundings(list(sys.path), os.getcwd(), list(sys.argv)))
 
     def fileno(self) -> int:
         """Readable when `receive` has something to do."""
         return self._socket.fileno()
 
-    def _say(self, message: helper.ToHelper) -> None:
+    def _say(self, message: fork_server.ToServer) -> None:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # `receive` sees the end
-            self._socket.send(helper.encode(message))
+            self._socket.send(fork_server.encode(message))
 
     def start(self, module: str, config: bytes, on_end: OnEnd) -> int:
         """Fork a process that runs `module.main`; returns the number to signal it by."""
         number = next(self._numbers)
         self._on_end[number] = on_end
-        self._say(helper.Start(number, module, config))
+        self._say(fork_server.Start(number, module, config))
         return number
 
     def signal(self, number: int, signal_number: int = signal.SIGTERM) -> None:
         """Signal a process; one that has ended is no error."""
-        self._say(helper.Signal(number, signal_number))
+        self._say(fork_server.Signal(number, signal_number))
 
     def receive(self) -> bool:
-        """Take what the helper says; False if it has ended."""
+        """Take what the server says; False if it has ended."""
         while True:
             try:
                 data = self._socket.recv(1 << 20)
@@ -71,17 +71,17 @@ class HelperLink:
                 data = b""
             if not data:
                 return False
-            message = helper.decode_from_helper(data)
-            if isinstance(message, helper.Forked):
+            message = fork_server.decode_from_server(data)
+            if isinstance(message, fork_server.Forked):
                 self.pids[message.number] = message.pid
-            elif isinstance(message, helper.Ended):
+            elif isinstance(message, fork_server.Ended):
                 self.pids.pop(message.number, None)
                 on_end = self._on_end.pop(message.number, None)
                 if on_end is not None:
                     on_end(message.status)
 
     def close(self, deadline_s: float) -> None:
-        """Hang up: the helper kills what it has forked, and ends. Waits for that."""
+        """Hang up: the server kills what it has forked, and ends. Waits for that."""
         self._socket.close()
         try:
             self._process.wait(deadline_s)

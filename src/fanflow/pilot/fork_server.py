@@ -1,4 +1,4 @@
-"""The helper process: imports the libraries once, then forks interchange and local managers.
+"""The fork server: imports the libraries once, then forks interchange and local managers.
 
 It has one thread and no zmq context, so its forks are clean. It lives as long as the client: when the
 client's end of the control socket closes, everything that was forked here is killed.
@@ -25,7 +25,7 @@ _MESSAGE_BYTES: Final = 1 << 20
 
 
 class Surroundings(msgspec.Struct, array_like=True, tag=True):
-    """First message to the helper: what the client's process looks like."""
+    """First message to the fork server: what the client's process looks like."""
 
     sys_path: list[str]
     directory: str
@@ -70,14 +70,14 @@ class Ended(msgspec.Struct, array_like=True, tag=True):
     """Exit status; minus the signal's number if a signal ended it."""
 
 
-ToHelper = Surroundings | Start | Signal
-FromHelper = Ready | Forked | Ended
-decode_to_helper = msgspec.msgpack.Decoder(ToHelper).decode
-decode_from_helper = msgspec.msgpack.Decoder(FromHelper).decode
+ToServer = Surroundings | Start | Signal
+FromServer = Ready | Forked | Ended
+decode_to_server = msgspec.msgpack.Decoder(ToServer).decode
+decode_from_server = msgspec.msgpack.Decoder(FromServer).decode
 encode = msgspec.msgpack.Encoder().encode
 
 
-class Helper:
+class ForkServer:
     """Forks what the client asks for. Single-threaded.
 
     Args:
@@ -109,7 +109,7 @@ class Helper:
                 break
         self._end_all()
 
-    def _say(self, message: FromHelper) -> None:
+    def _say(self, message: FromServer) -> None:
         with contextlib.suppress(OSError):  # the client is gone: the next turn sees that
             self._control.send(encode(message))
 
@@ -120,7 +120,7 @@ class Helper:
             return False
         if not data:
             return False
-        message = decode_to_helper(data)
+        message = decode_to_server(data)
         if isinstance(message, Start):
             self._fork(message)
         elif isinstance(message, Signal):
@@ -184,10 +184,10 @@ def _become(start: Start, parent: int, control: socket.socket) -> None:
 
 
 def main() -> None:
-    """Be the helper; the last argument is the control socket's descriptor."""
+    """Be the fork server; the last argument is the control socket's descriptor."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the client's
     control = socket.socket(fileno=int(sys.argv[-1]))
-    first = decode_to_helper(control.recv(_MESSAGE_BYTES))
+    first = decode_to_server(control.recv(_MESSAGE_BYTES))
     if not isinstance(first, Surroundings):
         raise SystemExit("the first message must describe the surroundings")
     sys.path[:] = first.sys_path
@@ -196,4 +196,4 @@ def main() -> None:
         os.chdir(first.directory)
     for module in _PRELOADED:
         importlib.import_module(module)
-    Helper(control).run()
+    ForkServer(control).run()
