@@ -2,6 +2,7 @@
 #
 #   make demo                  run the land-use example
 #   make test PYTEST_ARGS=...  run the tests
+#   make test TEST_PROCESSES=0 run them in one process
 #   make PYTHON=/path/python   choose the Python that .venv is made from
 
 SHELL := /bin/sh
@@ -16,6 +17,8 @@ PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3
 VENV ?= .venv
 RUN := $(VENV)/bin/python
 PYTEST_ARGS ?=
+# Processes that share the tests; 0 runs them all in one, as a debugger wants it.
+TEST_PROCESSES ?= 2
 
 # One stamp per set of extras. Its name holds the checkout, so a copied tree does not test the original.
 STAMP := $(VENV)/.installed-$(shell printf '%s' '$(CURDIR)' | cksum | tr ' ' '-')-
@@ -33,7 +36,7 @@ demo: $(STAMP)examples ## run the land-use example on real imagery
 	@$(RUN) -m examples.landuse
 
 test: $(STAMP)dev ## run the tests
-	@$(RUN) -m pytest $(PYTEST_ARGS)
+	@$(RUN) -m pytest -n $(TEST_PROCESSES) --dist worksteal $(PYTEST_ARGS)
 
 test-slow: $(STAMP)dev ## run the tests that take long
 	@$(RUN) -m pytest -m slow $(PYTEST_ARGS)

@@ -5,7 +5,8 @@ import gc
 import time
 import tracemalloc
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 
 import psutil
 
@@ -36,6 +37,16 @@ def traced() -> int:
     """Bytes that Python objects hold, after a collection."""
     gc.collect()
     return tracemalloc.get_traced_memory()[0]
+
+
+@contextmanager
+def tracing() -> Generator[None]:
+    """Traces from here on only, and no longer than the block."""
+    tracemalloc.start()
+    try:
+        yield
+    finally:
+        tracemalloc.stop()
 
 
 def settle() -> None:
@@ -82,13 +93,12 @@ def waiting_resident(count: int) -> list[float]:
 def waiting_traced(count: int) -> list[float]:
     with loaded():
         settle()
-        tracemalloc.start()
-        before = traced()
-        gate: concurrent.futures.Future[int] = concurrent.futures.Future()
-        held = [take(gate) for _ in range(count)]
-        settle()
-        grown = traced() - before
-        tracemalloc.stop()
+        with tracing():
+            before = traced()
+            gate: concurrent.futures.Future[int] = concurrent.futures.Future()
+            held = [take(gate) for _ in range(count)]
+            settle()
+            grown = traced() - before
         release(gate, held)
     return [grown / count]
 
@@ -134,19 +144,17 @@ def objects_of_fanflow() -> Counter[str]:
     return Counter(
         type(thing).__qualname__
         for thing in gc.get_objects()
-        if type(thing).__module__.partition(".")[0] == "fanflow"
+        if str(type(thing).__module__).partition(".")[0] == "fanflow"  # some hold a descriptor there
     )
 
 
 def finished_traced(warm: int, count: int) -> list[float]:
     """Bytes and objects that so many more tasks have left behind."""
-    with loaded():
-        tracemalloc.start()
+    with loaded(), tracing():
         run_waves(warm)
         before, objects_before = traced(), objects_of_fanflow()
         run_waves(count)
         grown, more = traced() - before, objects_of_fanflow() - objects_before
-        tracemalloc.stop()
     if more:
         print("objects left behind:", dict(more))
     return [max(0.0, grown), more.total()]

@@ -1,10 +1,12 @@
-"""Small kernels, and apps that wait until a test lets them go on."""
+"""Small kernels, and the small apps that several tests call."""
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import fanflow
+from fanflow import File, python_app
 from fanflow.executors.threads import ThreadPoolExecutor
 
 PATIENCE_S = 20.0
@@ -47,3 +49,41 @@ class Door:
         """Until so many more tasks stand at the door."""
         for _ in range(tasks):
             assert self._arrived.acquire(timeout=PATIENCE_S), "a task did not come to the door"
+
+
+@python_app
+def same(value: object, *others: object) -> object:
+    return value
+
+
+@python_app
+def waiting(released: threading.Event, *others: object) -> str:
+    released.wait(30)
+    return "waited"
+
+
+@python_app
+def failing(text: str) -> None:
+    raise ValueError(text)
+
+
+@python_app
+def every(**kwargs: object) -> dict[str, object]:
+    return kwargs
+
+
+@python_app
+def none_of_them(number: int = 1) -> int:
+    return number
+
+
+@python_app
+def paths(inputs: list[object] | None = None, outputs: list[object] | None = None) -> list[list[str]]:
+    return [[str(item) for item in inputs or ()], [str(item) for item in outputs or ()]]
+
+
+@python_app
+def written(text: str, outputs: list[File] | None = None) -> str:
+    for file in outputs or ():
+        Path(file).write_text(text)
+    return text

@@ -22,12 +22,6 @@ SOURCE = Path(fanflow.__file__).parents[1]
 
 
 @pytest.fixture
-def kernel() -> Iterator[DataFlowKernel]:
-    with fanflow.load(Config(executors=[ThreadPoolExecutor(max_threads=2)])) as kernel:
-        yield kernel
-
-
-@pytest.fixture
 def parsl_defaults() -> Iterator[None]:
     before = select_defaults(PARSL)
     yield

@@ -2,28 +2,15 @@ import asyncio
 import contextvars
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
-import fanflow
-from fanflow import AppFuture, Config, DataFlowKernel, PoolExecutor, ThreadPoolExecutor, join_app, python_app
+from fanflow import AppFuture, DataFlowKernel, PoolExecutor, join_app, python_app
 from fanflow.errors import AppTimeout, DependencyError
 
 COLOUR: contextvars.ContextVar[str] = contextvars.ContextVar("colour", default="none")
-
-
-@pytest.fixture
-def kernel() -> Iterator[DataFlowKernel]:
-    with fanflow.load(Config(executors=[ThreadPoolExecutor(max_threads=2)])) as kernel:
-        yield kernel
-
-
-@pytest.fixture
-def one_thread() -> Iterator[DataFlowKernel]:
-    with fanflow.load(Config(executors=[ThreadPoolExecutor(max_threads=1)])) as kernel:
-        yield kernel
 
 
 @python_app

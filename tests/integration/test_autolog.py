@@ -1,4 +1,4 @@
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
@@ -6,12 +6,6 @@ import pytest
 
 import fanflow
 from fanflow import AUTO_LOGNAME, Config, DataFlowKernel, ThreadPoolExecutor, bash_app, python_app
-
-
-@pytest.fixture
-def kernel() -> Iterator[DataFlowKernel]:
-    with fanflow.load(Config(executors=[ThreadPoolExecutor(max_threads=2)])) as kernel:
-        yield kernel
 
 
 @python_app

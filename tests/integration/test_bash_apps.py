@@ -1,5 +1,4 @@
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,6 @@ from fanflow import (
     Config,
     DataFlowKernel,
     File,
-    ThreadPoolExecutor,
     bash_app,
     python_app,
 )
@@ -25,12 +23,6 @@ from fanflow.errors import (
     MissingOutputs,
 )
 from tests.leaks import held_processes, wait_until
-
-
-@pytest.fixture
-def kernel() -> Iterator[DataFlowKernel]:
-    with fanflow.load(Config(executors=[ThreadPoolExecutor(max_threads=2)])) as kernel:
-        yield kernel
 
 
 @bash_app

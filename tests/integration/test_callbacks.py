@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import Future
 
 import pytest
@@ -13,13 +12,7 @@ from fanflow.errors import (
     WaitInCallbackError,
 )
 from fanflow.testing import ScriptedExecutorSpec
-from tests.integration.kernels import PATIENCE_S, Door, loaded
-
-
-@pytest.fixture
-def kernel() -> Iterator[fanflow.DataFlowKernel]:
-    with loaded() as running:
-        yield running
+from tests.integration.kernels import PATIENCE_S, Door
 
 
 @python_app

@@ -3,7 +3,6 @@
 import asyncio
 import concurrent.futures
 import threading
-from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future
 
 import pytest
@@ -14,12 +13,6 @@ from fanflow.errors import DependencyError
 from fanflow.model.attempts import Returned
 from fanflow.testing import ScriptedExecutorSpec
 from tests.integration.kernels import PATIENCE_S, Door, loaded
-
-
-@pytest.fixture
-def kernel() -> Iterator[fanflow.DataFlowKernel]:
-    with loaded() as running:
-        yield running
 
 
 @python_app

@@ -98,6 +98,7 @@ def test_join_bodies_that_wait_for_join_apps_in_a_full_internal_pool_are_named()
             error = error.__cause__
 
         assert isinstance(error, DeadlockError)
+        fanflow.wait_for_current_tasks()
         assert body(1).result(PATIENCE_S) == "ground"
 
 

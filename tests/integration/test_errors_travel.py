@@ -3,7 +3,6 @@
 import inspect
 import pickle
 import traceback
-from collections.abc import Iterator
 from concurrent.futures import Future
 
 import pytest
@@ -13,13 +12,7 @@ from fanflow import File, errors, join_app, python_app
 from fanflow.core.transitions import InvalidTransitionError, Signal
 from fanflow.errors import DependencyError, FanflowError, JoinError, PropagatedException
 from fanflow.model.states import States
-from tests.integration.kernels import PATIENCE_S, Door, loaded
-
-
-@pytest.fixture
-def kernel() -> Iterator[fanflow.DataFlowKernel]:
-    with loaded() as running:
-        yield running
+from tests.integration.kernels import PATIENCE_S, Door
 
 
 class MyError(Exception):

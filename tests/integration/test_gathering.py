@@ -20,13 +20,6 @@ def kernel() -> Iterator[DataFlowKernel]:
         yield kernel
 
 
-@pytest.fixture
-def released() -> Iterator[threading.Event]:
-    released = threading.Event()
-    yield released
-    released.set()
-
-
 @python_app
 def doubled(number: int) -> int:
     return 2 * number

@@ -1,7 +1,6 @@
 """Join apps: functions that call apps, and whose result is theirs."""
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import NoReturn
 
@@ -11,12 +10,6 @@ import fanflow
 from fanflow import join_app, python_app
 from fanflow.errors import DataFlowException, DependencyError, JoinError
 from tests.integration.kernels import PATIENCE_S, Door, loaded
-
-
-@pytest.fixture
-def kernel() -> Iterator[fanflow.DataFlowKernel]:
-    with loaded() as running:
-        yield running
 
 
 @python_app

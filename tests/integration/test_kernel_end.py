@@ -3,7 +3,6 @@
 import gc
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -19,12 +18,6 @@ from fanflow.runtime import kernel as kernel_module
 from fanflow.testing import ScriptedExecutorSpec
 from tests.integration.kernels import PATIENCE_S, Door, loaded
 from tests.leaks import held_descriptors, held_threads
-
-
-@pytest.fixture
-def kernel() -> Iterator[fanflow.DataFlowKernel]:
-    with loaded() as running:
-        yield running
 
 
 @python_app

@@ -4,7 +4,6 @@ import logging
 import os
 import stat
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,12 +16,6 @@ from fanflow.errors import (
 )
 from fanflow.testing import ScriptedExecutorSpec
 from tests.integration.kernels import PATIENCE_S, Door, loaded
-
-
-@pytest.fixture
-def kernel() -> Iterator[fanflow.DataFlowKernel]:
-    with loaded() as running:
-        yield running
 
 
 @python_app

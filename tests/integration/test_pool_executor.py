@@ -26,13 +26,6 @@ def pool(kernel: DataFlowKernel) -> Iterator[PoolExecutor]:
         yield pool
 
 
-@pytest.fixture
-def released() -> Iterator[threading.Event]:
-    released = threading.Event()
-    yield released
-    released.set()
-
-
 def doubled(number: int) -> int:
     return 2 * number
 

@@ -109,12 +109,11 @@ def test_a_limit_on_pending_tasks_bounds_memory() -> None:
     limit = 500
     with subject.loaded(max_pending=limit):
         subject.noop().result()
-        tracemalloc.start()
-        for _ in range(10_000):
-            subject.noop()
-        fanflow.wait_for_current_tasks()
-        _, peak = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
+        with memory.tracing():
+            for _ in range(10_000):
+                subject.noop()
+            fanflow.wait_for_current_tasks()
+            _, peak = tracemalloc.get_traced_memory()
 
     assert peak < limit * MARGIN * memory.MOST_BYTES_WAITING
 

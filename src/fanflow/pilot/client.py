@@ -85,10 +85,15 @@ class ClientCore:
         """Messages for an interchange that knows nothing: all functions, all open attempts."""
         return [*self.functions.all(), *messages_of(list(self.open.values()))]
 
-    def cancel(self, attempts: Sequence[AttemptId]) -> list[Frames]:
-        """Messages that stop these; their outcomes are not awaited any more."""
+    def cancel(self, attempts: Sequence[AttemptId]) -> tuple[list[Frames], list[AttemptEvent]]:
+        """Messages that stop these, and their outcomes: what comes of them later is dropped."""
         known = [int(attempt) for attempt in attempts if self.open.pop(attempt, None) is not None]
-        return [[wire.encode(wire.Cancel(known))]] if known else []
+        if not known:
+            return [], []
+        lost: list[AttemptEvent] = [
+            Lost(AttemptId(attempt), CancelledError(f"attempt {attempt} was cancelled")) for attempt in known
+        ]
+        return [[wire.encode(wire.Cancel(known))]], lost
 
     def ask(self, what: str, on_answer: Callable[[Facts], None]) -> Frames:
         """A question to the interchange."""

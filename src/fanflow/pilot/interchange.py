@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections import deque
 
 import msgspec
 import zmq
@@ -12,7 +13,7 @@ from zmq.utils.monitor import recv_monitor_message
 
 from fanflow.pilot import wire
 from fanflow.pilot.interchange_core import InterchangeCore, InterchangeSettings
-from fanflow.pilot.sockets import COPY_LIMIT, receive, send, set_limits
+from fanflow.pilot.sockets import COPY_LIMIT, Frames, receive, send, set_limits
 
 _log = logging.getLogger("fanflow.pilot.interchange")
 
@@ -51,6 +52,9 @@ class Interchange:
         self._monitor = self._managers.get_monitor_socket(events)
         self._managers.bind(config.manager_url)
         self._client.bind(config.client_url)
+        self._unsent: deque[Frames] = deque()
+        """Messages for the client, which has not connected yet."""
+        self._waits_for_client = False
         self._poller = zmq.Poller()
         for socket in (self._client, self._managers, self._monitor):
             self._poller.register(socket, zmq.POLLIN)
@@ -74,8 +78,8 @@ class Interchange:
             outbox = core.take_outbox()
             for identity, frames in outbox.to_manager:
                 send(self._managers, (identity, *frames))
-            for frames in outbox.to_client:
-                send(self._client, frames)
+            self._unsent.extend(outbox.to_client)
+            self._send_to_client()
             if outbox.ends:
                 break
         self._managers.disable_monitor()
@@ -83,6 +87,21 @@ class Interchange:
             socket.close(linger=500)
         self._monitor.close(linger=0)
         self._context.term()
+
+    def _send_to_client(self) -> None:
+        """What can be sent; the rest waits until the client has connected."""
+        unsent = self._unsent
+        waited = bool(self._waits_for_client)
+        try:
+            while unsent:
+                send(self._client, unsent[0])
+                unsent.popleft()
+        except zmq.Again:
+            pass
+        self._waits_for_client = bool(unsent)
+        if waited != self._waits_for_client:
+            events = zmq.POLLIN | zmq.POLLOUT if unsent else zmq.POLLIN
+            self._poller.modify(self._client, events)
 
     def _drain_client(self) -> None:
         try:

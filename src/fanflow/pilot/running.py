@@ -33,6 +33,9 @@ _log = logging.getLogger("fanflow.pilot")
 _MOST_PER_TURN: Final = 200
 """Messages taken from the interchange before the kernel does something else."""
 
+_RECONNECT_MS: Final = 5
+"""Until the interchange has bound its socket; it is on this host."""
+
 _MOST_RESTARTS: Final = 5
 """Interchanges that may die within `_RESTART_WINDOW_S` before the executor has failed."""
 
@@ -62,6 +65,7 @@ class Engine:
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         self.settings = InterchangeSettings(run_id=run_id, python=version, fanflow=__version__)
         self._ends = threading.Event()
+        self._drains = False
         self._ended = threading.Event()
         self._wake_read, self._wake_write = os.pipe()
         self._deaths: list[float] = []
@@ -93,6 +97,7 @@ class Engine:
         client_url = f"ipc://{self._directory}/c{self._generation}"
         self._socket = self._context.socket(zmq.DEALER)
         set_limits(self._socket, wire.MAX_MESSAGE_BYTES)
+        self._socket.set(zmq.RECONNECT_IVL, _RECONNECT_MS)
         self._socket.connect(client_url)
         self._loop.watch(self._socket, self._on_messages)
         config = InterchangeConfig(
@@ -123,7 +128,10 @@ class Engine:
 
     def cancel(self, attempts: Sequence[AttemptId]) -> None:
         """What has not started never will; what runs is killed by its manager."""
-        self._send(self.core.cancel(attempts))
+        messages, lost = self.core.cancel(attempts)
+        self._send(messages)
+        if lost:
+            self._sink(lost)
 
     def close(self, *, drain: bool, deadline: float) -> None:
         """End the processes. What is still open is reported as lost. Not the kernel thread."""
@@ -131,6 +139,7 @@ class Engine:
             self._remove()
             return
         first = not self._ends.is_set()
+        self._drains = drain and first
         self._ends.set()
         if first:
             os.write(self._wake_write, b"x")
@@ -150,8 +159,13 @@ class Engine:
     # -- what the loop says -----------------------------------------------------------------------
 
     def _on_wake(self) -> None:
-        """Asked to end: leave the loop, and report what is open."""
+        """Asked to end: at once, or when everything has ended."""
         self._loop.unwatch(self._wake_read)
+        if not self._drains or not self.core.open:
+            self._end()
+
+    def _end(self) -> None:
+        """Leave the loop, and report what is open."""
         self._loop.unwatch(self.fork_server.fileno())
         self._loop.unwatch(self._socket)
         self._send([[wire.encode(wire.Bye())]])
@@ -169,6 +183,8 @@ class Engine:
         if events:
             self._sink(events)
         self._send(again)
+        if self._ends.is_set() and not self.core.open:
+            self._end()
 
     def _on_fork_server(self) -> None:
         if not self.fork_server.receive() and not self._ends.is_set():

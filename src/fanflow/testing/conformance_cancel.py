@@ -20,7 +20,7 @@ from fanflow.testing.stand import ExecutorStand, ExecutorTraits, error_of, value
 QUEUED = 40
 """Attempts behind those that block every worker; more than any executor hands out ahead."""
 
-WALLTIME_S = 0.3
+WALLTIME_S = 0.1
 TINY_WALLTIMES_S = (1e-6, 1e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3)
 """About as long as the functions take."""
 

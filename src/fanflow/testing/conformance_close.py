@@ -16,8 +16,10 @@ from fanflow.testing.launches import make_launch
 from fanflow.testing.recording import outcomes_by_attempt
 from fanflow.testing.stand import ExecutorStand, ExecutorTraits, StandContext, value_of
 
-DEADLINE_S = 0.3
+DEADLINE_S = 0.1
 """For closing while an attempt blocks."""
+UNDER_WAY_S = 0.1
+"""How long `close` has been running when the attempts it waits for may go on."""
 
 
 class CloseRules(ExecutorTraits):
@@ -171,8 +173,14 @@ class CloseRules(ExecutorTraits):
 
     @contextlib.contextmanager
     def _gate_opening_soon(self, stand: ExecutorStand) -> Generator[None]:
-        """Open the gate when `close`, called in the block, has had the time to begin."""
-        opener = threading.Timer(min(DEADLINE_S, self.patience_s / 2), stand.gate.open)
+        """Open the gate when `close`, called in the block, is under way."""
+
+        def open_gate() -> None:
+            stand.is_closing.wait(self.patience_s)
+            threading.Event().wait(UNDER_WAY_S)
+            stand.gate.open()
+
+        opener = threading.Thread(target=open_gate, name="fanflow-testing-opener")
         opener.start()
         try:
             yield

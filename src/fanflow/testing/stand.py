@@ -49,6 +49,8 @@ class ExecutorStand:
         self.loop = LiveLoop()
         self.patience_s = patience_s
         self.slack_s = slack_s
+        self.is_closing = threading.Event()
+        """Set as the first `close` is called."""
         self._spec = spec
         self._submitted: list[AttemptId] = []
         self._is_closed = False
@@ -96,6 +98,7 @@ class ExecutorStand:
         answer: Future[None] = Future()
 
         def run() -> None:
+            self.is_closing.set()
             try:
                 self.executor.close(drain=drain, deadline=deadline)
             except BaseException as error:  # noqa: BLE001 - reported below

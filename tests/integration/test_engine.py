@@ -1,0 +1,164 @@
+"""The pilot engine's parts together: a kernel, an interchange, one manager and two workers."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import psutil
+import pytest
+import zmq
+
+import fanflow
+from fanflow import Config, DataFlowKernel, python_app
+from fanflow.ids import ExecutorLabel
+from fanflow.pilot import manager
+from fanflow.pilot.running import Engine
+from fanflow.spi.executor import BuildContext, Executor
+from tests.leaks import wait_until
+
+
+class TwoWorkers:
+    """Specification of an engine with one local manager."""
+
+    label = "engine"
+
+    def build(self, context: BuildContext) -> Executor:
+        logs = str(context.run_dir / "manager")
+
+        def start_manager(engine: Engine) -> None:
+            config = manager.ManagerConfig(address=engine.manager_url, block="0", slots=2, log_directory=logs)
+            engine.fork_server.start(
+                "fanflow.pilot.manager", manager.encode_config(config), lambda status: None
+            )
+
+        return Engine(ExecutorLabel(self.label), "a-run", start_manager)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def zero_copy_is_warm() -> None:
+    """The first message that zmq sends without copying starts a thread of zmq's own, for good."""
+    with zmq.Context() as context, context.socket(zmq.PAIR) as one, context.socket(zmq.PAIR) as other:
+        one.bind("inproc://warm")
+        other.connect("inproc://warm")
+        one.send(b"." * (1 << 17), copy=False)
+        other.recv()
+
+
+@pytest.fixture
+def kernel() -> Iterator[DataFlowKernel]:
+    with fanflow.load(Config(executors=[TwoWorkers()])) as kernel:
+        yield kernel
+
+
+@python_app
+def add(a: int, b: int = 1) -> int:
+    return a + b
+
+
+@python_app
+def pid() -> int:
+    return os.getpid()
+
+
+@python_app
+def fail(text: str) -> None:
+    raise ValueError(text)
+
+
+@python_app
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+@python_app
+def sleep(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
+@python_app
+def repeat(data: bytes, times: int) -> bytes:
+    return data * times
+
+
+def engine_of(kernel: DataFlowKernel) -> Engine:
+    engine = kernel.kernel.executors[ExecutorLabel("engine")]
+    assert isinstance(engine, Engine)
+    return engine
+
+
+def test_tasks_run_in_other_processes_and_depend_on_each_other(kernel: DataFlowKernel) -> None:
+    total = add(0)
+    for _ in range(50):
+        total = add(total)
+
+    assert total.result(timeout=30) == 51
+    assert pid().result(timeout=30) != os.getpid()
+
+
+def test_thousands_of_tasks_come_back_once_each(kernel: DataFlowKernel) -> None:
+    futures = [add(number) for number in range(5_000)]
+
+    assert [future.result(timeout=30) for future in futures] == list(range(1, 5_001))
+
+
+def test_an_exception_comes_back_as_itself_with_its_remote_traceback(kernel: DataFlowKernel) -> None:
+    future = fail("boom")
+
+    with pytest.raises(ValueError, match="boom") as caught:
+        future.result(timeout=30)
+
+    assert any("in fail" in note for note in caught.value.__notes__)
+    assert add(1).result(timeout=30) == 2
+
+
+def test_a_payload_beyond_a_megabyte_travels_both_ways(kernel: DataFlowKernel) -> None:
+    data = os.urandom(1 << 20)
+
+    assert repeat(data, 10).result(timeout=30) == data * 10
+
+
+def test_a_task_that_kills_its_worker_is_stopped_and_says_so(kernel: DataFlowKernel) -> None:
+    poison, healthy = die(), [add(number) for number in range(200)]
+
+    with pytest.raises(Exception, match="loss of worker") as caught:
+        poison.result(timeout=30)
+
+    notes = "\n".join(caught.value.__notes__)
+    assert "SIGSEGV" in notes
+    assert "lost 3 times" in notes
+    assert [future.result(timeout=30) for future in healthy] == list(range(1, 201))
+
+
+def test_a_running_task_is_killed_by_its_cancel_and_the_slot_is_used_again(kernel: DataFlowKernel) -> None:
+    add(0).result(timeout=30)
+    stuck = [sleep(60), sleep(60)]
+    add_after = add(1)
+
+    assert all(future.cancel() for future in stuck)
+
+    assert add_after.result(timeout=30) == 2
+
+
+def test_a_new_interchange_takes_over_when_one_is_killed(kernel: DataFlowKernel) -> None:
+    add(0).result(timeout=30)
+    server = engine_of(kernel).fork_server
+    first = server.pids[1]
+
+    os.kill(first, signal.SIGKILL)
+    futures = [add(number) for number in range(500)]
+
+    assert [future.result(timeout=30) for future in futures] == list(range(1, 501))
+    assert first not in server.pids.values()
+
+
+def test_no_process_is_left_when_the_kernel_ends(kernel: DataFlowKernel) -> None:
+    add(0).result(timeout=30)
+    processes = psutil.Process().children(recursive=True)
+
+    kernel.cleanup()
+
+    assert len(processes) >= 5  # fork server, interchange, manager, zygote, workers
+    wait_until(lambda: not any(process.is_running() for process in processes), 5.0)
+    assert not any(process.is_running() for process in processes)
