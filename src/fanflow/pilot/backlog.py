@@ -106,8 +106,7 @@ class Backlog:
             while most > 0 and queue:
                 batch = queue[0]
                 end = min(batch.next + most, len(batch.items))
-                self._move(batch, end, parcel)
-                most -= end - batch.next
+                most -= self._move(batch, end, parcel)
                 batch.next = end
                 if end == len(batch.items):
                     queue.popleft()
@@ -117,7 +116,8 @@ class Backlog:
             self._cancelled.clear()
         return parcel
 
-    def _move(self, batch: _Batch, end: int, parcel: Parcel) -> None:
+    def _move(self, batch: _Batch, end: int, parcel: Parcel) -> int:
+        """Put the next of a batch into the parcel, but for those that were cancelled. Returns how many."""
         items, parts = batch.items[batch.next : end], batch.parts[batch.next : end]
         self._waiting -= len(items)
         if self._cancelled:
@@ -135,3 +135,4 @@ class Backlog:
                 pieces = self._large.pop(item.attempt, None)
                 if pieces is not None:
                     parcel.large.append((item.attempt, pieces))
+        return len(items)
