@@ -109,11 +109,12 @@ class DeadlockError(FanflowError):
 
     def __init__(self, executor: str, waits: Sequence[tuple[str, str]]) -> None:
         self.executor, self.waits = executor, list(waits)
+        option = "internal_tasks_max_threads" if executor.startswith("_") else "max_threads"
         listed = "; ".join(f"{waiter} waits for {awaited}" for waiter, awaited in self.waits[:5])
         more = f" and {len(self.waits) - 5} more" if len(self.waits) > 5 else ""
         super().__init__(
             f"all workers of executor {executor!r} wait for tasks that need a free worker: {listed}{more}; "
-            f"pass the future as an argument, use a @join_app, or raise max_threads"
+            f"pass the future as an argument, use a @join_app, or raise {option}"
         )
 
 

@@ -13,14 +13,17 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 CONTRACT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
 LAYERS = re.findall(r"\w+", " ".join(CONTRACT["contracts"][0]["layers"]))
+PURE = [module.removeprefix("fanflow.") for module in CONTRACT["contracts"][1]["source_modules"]]
 
 
 def lint(folder: Path, imports: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Lints a package of empty layers, each with the one line given for it."""
+    """Lints a package of empty layers and pure modules, each with the one line given for it."""
     package = folder / "fanflow"
-    package.mkdir()
-    for name in ("__init__", *LAYERS, *imports):
-        (package / f"{name}.py").write_text(imports.get(name, "") + "\n", encoding="utf-8")
+    for name in {*LAYERS, *PURE, *imports}:
+        module = package.joinpath(*name.split("."), "__init__.py")
+        module.parent.mkdir(parents=True, exist_ok=True)
+        module.write_text(imports.get(name, "") + "\n", encoding="utf-8")
+    (package / "__init__.py").touch()
     shutil.copy(ROOT / "pyproject.toml", folder)
     command = "from importlinter.cli import lint_imports; raise SystemExit(lint_imports(no_cache=True))"
     environment = os.environ | {"PYTHONPATH": str(folder), "COLUMNS": "200"}
@@ -56,9 +59,17 @@ def test_imports_that_go_down_are_allowed(tmp_path: Path) -> None:
         ("executors", "import fanflow.pilot", "fanflow.executors is not allowed to import fanflow.pilot"),
         ("errors", "import fanflow.ids", "fanflow.errors is not allowed to import fanflow.ids"),
         ("core", "import threading", "fanflow.core is not allowed to import threading"),
+        ("pilot.slots", "import zmq", "fanflow.pilot.slots is not allowed to import zmq"),
         ("stray", "", "stray"),
     ],
-    ids=["upwards", "a stranger", "a stranger below", "an impure core", "a package in no layer"],
+    ids=[
+        "upwards",
+        "a stranger",
+        "a stranger below",
+        "an impure core",
+        "an impure part of the pilot",
+        "a package in no layer",
+    ],
 )
 def test_an_import_against_the_design_is_refused(
     module: str, line: str, complaint: str, tmp_path: Path

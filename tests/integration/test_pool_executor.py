@@ -134,12 +134,12 @@ def test_unhashable_functions_are_called_too(pool: PoolExecutor) -> None:
 
 
 def test_functions_are_counted_once(pool: PoolExecutor) -> None:
-    for number in range(3):
-        pool.submit(doubled, number)
-    pool.submit(abs, -1)
+    kept = [pool.submit(doubled, number) for number in range(3)]  # a function nobody holds is forgotten
+    kept.append(pool.submit(abs, -1))
     app = pool.get_app(doubled)
 
     assert pool.app_count == 2
+    assert [future.result() for future in kept] == [0, 2, 4, 1]
     assert pool.get_app(doubled) is app
     assert isinstance(app, PythonApp)
     assert app(3).result() == 6

@@ -3,6 +3,9 @@
 import concurrent.futures
 import gc
 import tracemalloc
+from collections.abc import Callable
+
+import pytest
 
 import fanflow
 from benchmarks import chains, cpu, fan_in, imports, memory, subject, throughput
@@ -10,43 +13,58 @@ from benchmarks.harness import Settings, growth_exponent, interleave
 from fanflow.errors import DependencyError
 
 MARGIN = 4.0
-LITTLE = Settings(quick=True, repeat=2)
+
+
+def best(measure: Callable[[], float], limit: float) -> float:
+    """The least of up to three measurements: a busy machine spoils some of them, a change of kind all."""
+    found = measure()
+    for _ in range(2):
+        if found < limit:
+            break
+        found = min(found, measure())
+    return found
 
 
 def test_a_task_costs_little_more_cpu_than_on_a_bare_pool() -> None:
-    with subject.loaded(), concurrent.futures.ThreadPoolExecutor(subject.THREADS) as pool:
+    limit = MARGIN * cpu.ALLOWED
+
+    def measure() -> float:
         ours, bare = interleave(
-            3,
+            2,
             lambda: subject.cpu_seconds(lambda: subject.run_kept(2_000)),
             lambda: subject.cpu_seconds(lambda: subject.run_bare(pool, 2_000)),
         )
+        return ours.least / bare.least
 
-    assert ours.least < MARGIN * cpu.ALLOWED * bare.least
+    with subject.loaded(), concurrent.futures.ThreadPoolExecutor(subject.THREADS) as pool:
+        assert best(measure, limit) < limit
 
 
 def test_thousands_of_tasks_pass_every_second() -> None:
-    with subject.loaded():
-        seconds = min(subject.wall_seconds(lambda: subject.run_kept(2_000)) for _ in range(3))
+    limit = 2_000 * MARGIN / throughput.LEAST_RATE
 
-    assert 2_000 / seconds > throughput.LEAST_RATE / MARGIN
+    with subject.loaded():
+        assert best(lambda: subject.wall_seconds(lambda: subject.run_kept(2_000)), limit) < limit
 
 
 def test_many_tasks_are_as_cheap_each_as_few() -> None:
-    with subject.loaded():
+    def measure() -> float:
         few, many = interleave(
             2,
             lambda: subject.cpu_seconds(lambda: subject.repeat(10, subject.run_kept, 1_500)),
             lambda: subject.cpu_seconds(lambda: subject.run_kept(15_000)),
         )
+        return many.least / few.least
 
-    assert many.least < 2 * few.least
+    with subject.loaded():
+        assert best(measure, 2.0) < 2.0
 
 
 def test_a_chain_passes_thousands_of_links_every_second() -> None:
-    with subject.loaded():
-        seconds = min(subject.wall_seconds(lambda: chains.run_chain(1_000)) for _ in range(3))
+    limit = 1_000 * MARGIN / chains.LEAST_LINKS_PER_SECOND
 
-    assert 1_000 / seconds > chains.LEAST_LINKS_PER_SECOND / MARGIN
+    with subject.loaded():
+        assert best(lambda: subject.wall_seconds(lambda: chains.run_chain(1_000)), limit) < limit
 
 
 def test_a_failure_reaches_the_end_of_a_long_chain_with_a_short_text() -> None:
@@ -72,24 +90,23 @@ def test_a_long_failed_chain_can_be_dropped() -> None:
     assert is_the_documented_one
 
 
-def test_a_task_with_thousands_of_dependencies_takes_a_moment() -> None:
-    with subject.loaded():
-        taken = interleave(
-            2,
-            lambda: fan_in.run_tasks(fan_in.WIDTH, fan_in.as_inputs),
-            lambda: fan_in.run_tasks(fan_in.WIDTH, fan_in.as_arguments),
-        )
+@pytest.mark.parametrize("join", [fan_in.as_inputs, fan_in.as_arguments])
+def test_a_task_with_thousands_of_dependencies_takes_a_moment(join: fan_in.Join) -> None:
+    limit = MARGIN * fan_in.MOST_SECONDS
 
-    assert max(samples.least for samples in taken) < MARGIN * fan_in.MOST_SECONDS
+    with subject.loaded():
+        assert best(lambda: fan_in.run_tasks(fan_in.WIDTH, join), limit) < limit
 
 
 def test_the_cost_of_dependencies_grows_with_their_number_only() -> None:
-    with subject.loaded():
+    def measure() -> float:
         taken = interleave(
-            3, *(lambda width=width: fan_in.run_foreign(width, fan_in.as_inputs) for width in fan_in.WIDTHS)
+            2, *(lambda width=width: fan_in.run_foreign(width, fan_in.as_inputs) for width in fan_in.WIDTHS)
         )
+        return growth_exponent(fan_in.WIDTHS, [samples.least for samples in taken])
 
-    assert growth_exponent(fan_in.WIDTHS, [samples.least for samples in taken]) < 1.6
+    with subject.loaded():
+        assert best(measure, 1.6) < 1.6
 
 
 def test_a_waiting_task_is_small() -> None:
@@ -119,7 +136,13 @@ def test_a_limit_on_pending_tasks_bounds_memory() -> None:
 
 
 def test_import_loads_little_and_fast() -> None:
-    seconds, ours, _ = imports.import_time(LITTLE)
+    modules: set[float] = set()
 
-    assert seconds.value < MARGIN * imports.MOST_MILLISECONDS
-    assert ours.value < imports.MOST_MODULES
+    def measure() -> float:
+        milliseconds, ours, _ = imports.import_time(Settings(quick=True, repeat=2))
+        modules.add(ours.value)
+        return milliseconds.value
+
+    limit = MARGIN * imports.MOST_MILLISECONDS
+    assert best(measure, limit) < limit
+    assert max(modules) < imports.MOST_MODULES

@@ -262,7 +262,8 @@ def test_what_was_set_wrongly_is_found_when_the_snapshot_is_taken() -> None:
     spec.label = "b"
 
     with pytest.raises(
-        ConfigurationError, match=r"Config has 2 problems:\n  executors: .*unique.*\n  retries: must be an int"
+        ConfigurationError,
+        match=r"Config has 2 problems:\n  executors: .*unique.*\n  retries: must be an int",
     ):
         freeze(config, NATIVE)
 

@@ -33,6 +33,9 @@ _log = logging.getLogger("fanflow.pilot")
 _MOST_PER_TURN: Final = 200
 """Messages taken from the interchange before the kernel does something else."""
 
+_ANSWER_S: Final = 2.0
+"""For the kernel thread to notice that the engine is to end."""
+
 _RECONNECT_MS: Final = 5
 """Until the interchange has bound its socket; it is on this host."""
 
@@ -51,13 +54,17 @@ class Engine:
         label: The executor's.
         run_id: Of the run; a stranger's messages carry another.
         start_blocks: Called when managers can be started.
+        planned: Workers that these will have, for placement.
     """
 
     kills = True
     stops_commands = True
 
-    def __init__(self, label: ExecutorLabel, run_id: str, start_blocks: StartBlocks) -> None:
+    def __init__(
+        self, label: ExecutorLabel, run_id: str, start_blocks: StartBlocks, *, planned: int = 1
+    ) -> None:
         self.label = label
+        self._planned = planned
         self._start_blocks = start_blocks
         self._directory = tempfile.mkdtemp(prefix="ff")  # 0700, and short: a socket's path has 107 bytes
         self.manager_url = f"ipc://{self._directory}/m"
@@ -74,8 +81,8 @@ class Engine:
 
     @property
     def capacity(self) -> int:
-        """Workers that are connected; 1 before any is."""
-        return max(1, self.core.capacity) if self._is_started else 1
+        """Workers that are connected, or expected."""
+        return max(self._planned, self.core.capacity) if self._is_started else self._planned
 
     def start(self, events: EventSink, loop: Loop) -> None:
         """Start the fork server and the interchange; managers follow on their own."""
@@ -143,7 +150,10 @@ class Engine:
         self._ends.set()
         if first:
             os.write(self._wake_write, b"x")
-        if not self._ended.wait(deadline):
+        if self._drains and not self._ended.wait(deadline):
+            self._drains = False  # what has not ended by now is dropped
+            os.write(self._wake_write, b"x")
+        if not self._ended.wait(_ANSWER_S):
             _log.error("executor %r: the kernel thread does not answer; its processes are killed", self.label)
         if first:
             self.fork_server.close(max(1.0, deadline))
@@ -160,12 +170,13 @@ class Engine:
 
     def _on_wake(self) -> None:
         """Asked to end: at once, or when everything has ended."""
-        self._loop.unwatch(self._wake_read)
+        os.read(self._wake_read, 4096)
         if not self._drains or not self.core.open:
             self._end()
 
     def _end(self) -> None:
         """Leave the loop, and report what is open."""
+        self._loop.unwatch(self._wake_read)
         self._loop.unwatch(self.fork_server.fileno())
         self._loop.unwatch(self._socket)
         self._send([[wire.encode(wire.Bye())]])

@@ -77,6 +77,9 @@ def _wait(one: Ending) -> None:
     settings = one.kernel.settings
     waits = settings.waits_at_exit if one.is_embedded else settings.exit_mode == "wait"
     if not waits:
+        if left := len(one.kernel.core.tasks):
+            mode = settings.exit_mode
+            _say(f"the script has ended before {left} tasks, which are dropped (exit_mode={mode!r})")
         return
     began = time.monotonic()
     if not one.kernel.wait(_SAY_AFTER_S):
