@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("fanflow")
 
+_A_MOMENT_S = 0.2
+"""For tasks that are just ending."""
+
 _SAY_AFTER_S = 1.0
 
 
@@ -77,9 +80,9 @@ def _wait(one: Ending) -> None:
     settings = one.kernel.settings
     waits = settings.waits_at_exit if one.is_embedded else settings.exit_mode == "wait"
     if not waits:
-        if left := len(one.kernel.core.tasks):
+        if not one.kernel.wait(_A_MOMENT_S):
             mode = settings.exit_mode
-            _say(f"the script has ended before {left} tasks, which are dropped (exit_mode={mode!r})")
+            _say(f"the script has ended before its tasks; those are dropped (exit_mode={mode!r})")
         return
     began = time.monotonic()
     if not one.kernel.wait(_SAY_AFTER_S):
