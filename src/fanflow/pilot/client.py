@@ -49,7 +49,7 @@ class ClientCore:
             wire.ManagerLeft: self._on_left,
             wire.ManagerRefused: self._on_refused,
             wire.Printed: self._on_printed,
-            wire.Heartbeat: lambda header, frames: None,
+            wire.Heartbeat: self._on_heartbeat,
         }
         self._events: list[AttemptEvent] = []
         self._again: list[Packed] = []
@@ -154,6 +154,9 @@ class ClientCore:
     def _on_chunk(self, header: wire.Chunk, frames: Frames) -> None:
         if header.attempt in self.open:
             self._arriving.add(header.attempt, header.offset, frames[1])
+
+    def _on_heartbeat(self, header: wire.Heartbeat, frames: Frames) -> None:
+        """It is alive, which its process says better."""
 
     def _on_answer(self, header: wire.Answer, frames: Frames) -> None:
         on_answer = self._questions.pop(header.number, None)
