@@ -51,18 +51,18 @@ def held_threads() -> dict[object, str]:
 
 
 def held_processes() -> dict[object, str]:
+    return {(child.pid, child.create_time()): describe(child) for child in descendants()}
+
+
+def descendants() -> list[psutil.Process]:
     """Children, grandchildren and zombies; not the two helpers multiprocessing keeps for its whole life."""
+    if not has_children():
+        return []
     helpers = {
         multiprocessing.resource_tracker._resource_tracker._pid,
         multiprocessing.forkserver._forkserver._forkserver_pid,
     }
-    held: dict[object, str] = {}
-    if not has_children():
-        return held
-    for child in psutil.Process().children(recursive=True):
-        if child.pid not in helpers:
-            held[(child.pid, child.create_time())] = describe(child)
-    return held
+    return [child for child in psutil.Process().children(recursive=True) if child.pid not in helpers]
 
 
 def has_children() -> bool:

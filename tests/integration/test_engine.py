@@ -5,7 +5,6 @@ import signal
 import time
 from collections.abc import Iterator
 
-import psutil
 import pytest
 
 import fanflow
@@ -13,7 +12,7 @@ from fanflow import Config, DataFlowKernel, python_app
 from fanflow.ids import ExecutorLabel
 from fanflow.pilot.running import Engine
 from tests.integration.engines import TwoWorkers, warm_zero_copy
-from tests.leaks import wait_until
+from tests.leaks import descendants, wait_until
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -131,7 +130,7 @@ def test_a_new_interchange_takes_over_when_one_is_killed(kernel: DataFlowKernel)
 
 def test_no_process_is_left_when_the_kernel_ends(kernel: DataFlowKernel) -> None:
     add(0).result(timeout=30)
-    processes = psutil.Process().children(recursive=True)
+    processes = descendants()
 
     kernel.cleanup()
 
