@@ -7,7 +7,6 @@ import logging
 import os
 import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -27,6 +26,7 @@ from fanflow.runtime.crash import crash_error, end_all
 from fanflow.runtime.dependencies import find_dependencies
 from fanflow.runtime.executor_life import cancel_all, close_executors, start_executors
 from fanflow.runtime.explain import Explanation, explain_task
+from fanflow.runtime.forks import tell_of_fork
 from fanflow.runtime.futures import AppFuture
 from fanflow.runtime.gate import Gate
 from fanflow.runtime.lifting import LIFTED, lift_now
@@ -50,8 +50,6 @@ _MOST_PER_TURN = 2_000
 _CLOSE_EXECUTORS_S = 10.0
 _CLOSE_THREAD_S = 10.0
 _CANCEL_ALL_S = 2.0
-
-_kernels: weakref.WeakSet[Kernel] = weakref.WeakSet()
 
 
 class Kernel:
@@ -114,7 +112,7 @@ class Kernel:
         self._thread = threading.Thread(target=self._run, name="fanflow-kernel", daemon=True)
         self._thread_id: int | None = None
         self._pid = os.getpid()
-        _kernels.add(self)
+        tell_of_fork(self)
 
     # -- life -----------------------------------------------------------------------------------
 
@@ -392,11 +390,3 @@ class Kernel:
         """This process was forked from the kernel's: it has no thread here. Called in the child."""
         self.is_orphan = True
         self._refuses = "belongs to the process that forked this one; fork first, or load() again here"
-
-
-def _after_fork_in_child() -> None:
-    for kernel in list(_kernels):
-        kernel.orphan()
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)
