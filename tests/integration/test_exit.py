@@ -216,6 +216,7 @@ def test_ctrl_c_while_the_end_of_the_script_waits_cancels_and_a_second_one_leave
         ended = script.end()
 
     assert not any(noise in ended.err for noise in NOISE), ended.err
+    assert ended.status == -signal.SIGINT
     assert ended.seconds < 10
 
 

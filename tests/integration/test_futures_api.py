@@ -178,3 +178,18 @@ def test_a_future_cannot_be_copied_into_a_second_one(kernel: DataFlowKernel) -> 
 
     with pytest.raises(TypeError):
         copy.deepcopy(future)
+
+
+def test_asyncio_wait_is_refused_instead_of_hanging(
+    kernel: DataFlowKernel, released: threading.Event
+) -> None:
+    future = waiting(released)
+
+    async def main() -> None:
+        with pytest.raises(TypeError, match=r"asyncio\.wrap_future"):
+            await asyncio.wait([future])  # type: ignore[type-var]
+        released.set()
+        done, _ = await asyncio.wait([asyncio.wrap_future(future)])
+        assert [one.result() for one in done] == ["waited"]
+
+    asyncio.run(main())

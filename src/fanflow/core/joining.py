@@ -16,7 +16,14 @@ def futures_to_join(task: Task, value: object) -> list[Future[object]] | Excepti
     futures = joinable_futures(value)
     if futures is None:
         got = f"{_shown(value)} of type {type(value)}"
-        return TypeError(f"join_app body must return a Future or list of Futures, got {got}")
+        wrong = TypeError(f"join_app body must return a Future or list of Futures, got {got}")
+        fix = (
+            "add the return statement"
+            if value is None
+            else "return the futures themselves, or a list of them"
+        )
+        wrong.add_note(f"it is the body of {task.app.name!r} (task {task.id}); {fix}")
+        return wrong
     if any(id(future) == id(task.future) for future in futures):
         return DataFlowException(
             f"join app {task.app.name!r} (task {task.id}) returned its own future, which can never end"

@@ -285,6 +285,19 @@ class AppFuture(Future[R], Generic[R]):
         yield from until_done(self)
         return self.result()
 
+    def add_done_callback(self, fn: Callable[[Future[R]], object]) -> None:
+        """Call `fn(future)` when it has ended: in the kernel thread, or at once if it has.
+
+        Raises:
+            TypeError: `asyncio.wait` was given this future; it takes asyncio's own, and would hang.
+        """
+        if getattr(fn, "__module__", None) == "asyncio.tasks":
+            raise TypeError(
+                f"asyncio.wait cannot wait for {self!r}: give it asyncio.wrap_future(future), "
+                f"or use `await future`, asyncio.gather, or `async for` over fanflow.as_completed"
+            )
+        super().add_done_callback(fn)
+
     # -- what existing programs know ------------------------------------------------------------
 
     @property

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
+import os
+import signal
 import sys
 import threading
 import time
@@ -38,6 +41,9 @@ class Ending(Protocol):
 
 
 live: set[Ending] = set()
+interrupted = threading.Event()
+"""Ctrl-C ended the script, or its wait for tasks."""
+
 """Those that have not been cleaned up, forgotten ones included: their tasks are still open."""
 
 
@@ -57,6 +63,8 @@ def at_exit() -> None:
     raised = cast("type[BaseException] | None", getattr(sys, "last_type", None))
     failed = raised is not None and not hasattr(sys, "ps1")
     cancel = failed and raised is not None and issubclass(raised, KeyboardInterrupt)
+    if cancel:
+        interrupted.set()
     with suppress(KeyboardInterrupt):  # the second one leaves
         for one in list(live):
             try:
@@ -65,11 +73,22 @@ def at_exit() -> None:
                 with _saying_what_runs(one.kernel):
                     one.end(cancel=cancel)
             except KeyboardInterrupt:
+                interrupted.set()
                 if one.kernel.is_closed:
                     return
                 cancel = failed = True
                 _say("cancelling; Ctrl-C again leaves at once")
                 one.end(cancel=True)
+
+
+def _end_as_interrupted() -> None:
+    """After Ctrl-C the process is to end by SIGINT, as Python does itself, so that shell loops stop."""
+    if interrupted.is_set():
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
 
 
 def _say(text: str) -> None:
@@ -116,10 +135,10 @@ def _register_at_exit() -> None:
     # registered by their imports, and hooks run in reverse order): tasks may still need both.
     for pool in ("process", "thread"):
         import_module(f"concurrent.futures.{pool}")
+    # Registered first of all, it runs last: other programs' hooks come before it.
+    atexit.register(_end_as_interrupted)
     register = getattr(threading, "_register_atexit", None)
     if register is None:  # pragma: no cover - a Python without this hook
-        import atexit
-
         register = atexit.register
     register(at_exit)
 
