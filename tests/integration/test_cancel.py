@@ -8,11 +8,11 @@ from concurrent.futures import CancelledError, Future
 import pytest
 
 import fanflow
-from fanflow import python_app
+from fanflow import DataFlowKernel, python_app
 from fanflow.errors import DependencyError
 from fanflow.model.attempts import Returned
 from fanflow.testing import ScriptedExecutorSpec
-from tests.integration.kernels import PATIENCE_S, Door, loaded
+from tests.integration.kernels import PATIENCE_S, Door, loaded, waiting
 
 
 @python_app
@@ -278,3 +278,13 @@ def test_wrap_future_gives_a_future_of_asyncio(kernel: fanflow.DataFlowKernel) -
         return await asyncio.wrap_future(give(1))
 
     assert asyncio.run(wrapped()) == 1
+
+
+def test_the_status_says_cancelled_at_once(kernel: DataFlowKernel, released: threading.Event) -> None:
+    waiting(released)
+    waiting(released)
+    queued = waiting(released)
+
+    assert queued.cancel()
+
+    assert queued.task_status() == "cancelled"

@@ -135,3 +135,8 @@ def test_the_text_shows_the_address_and_the_local_path() -> None:
     file.local_path = "/tmp/x"
 
     assert repr(file) == "<File https://h/x local_path=/tmp/x>"
+
+
+def test_an_empty_name_is_refused() -> None:
+    with pytest.raises(ValueError, match="not an empty string"):
+        File("")

@@ -24,6 +24,7 @@ class File:
 
     Raises:
         TypeError: `url` is neither a string nor an `os.PathLike` that gives one.
+        ValueError: It is empty.
     """
 
     __slots__ = ("local_path", "netloc", "path", "scheme", "url")
@@ -34,6 +35,8 @@ class File:
         given = cast(object, os.fspath(url))
         if not isinstance(given, str):
             raise TypeError(f"File({given!r}): takes a str or os.PathLike[str], not {type(given).__name__}")
+        if not given:
+            raise ValueError("File(''): takes a path or a URL, not an empty string")
         text = given
         self.url = text
         if "://" in text or text.startswith(("file:", "zip:")):

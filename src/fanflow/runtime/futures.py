@@ -317,6 +317,8 @@ class AppFuture(Future[R], Generic[R]):
 
     def task_status(self) -> str:
         """Name of the task's state, such as `pending`, `launched` or `exec_done`."""
+        if self._state is CANCELLED_AND_NOTIFIED:
+            return States.cancelled.name  # the kernel thread may not have heard of it yet
         return self.task.state.name
 
     @property
