@@ -25,6 +25,7 @@ from fanflow.runtime import collector, script_end
 from fanflow.runtime.executor_life import add_executor
 from fanflow.runtime.futures import AppFuture
 from fanflow.runtime.kernel import Kernel
+from fanflow.runtime.records import default_std_autopath
 from fanflow.runtime.run_dirs import make_run_dir
 from fanflow.runtime.settings import KernelSettings
 from fanflow.runtime.summary import describe_counts
@@ -217,11 +218,7 @@ class DataFlowKernel:
 
     def default_std_autopath(self, taskrecord: Mapping[str, object], kw: str) -> str:
         """The file that AUTO_LOGNAME stands for when `Config(std_autopath=None)`."""
-        task_id = cast(int, taskrecord["id"])
-        label = cast("Mapping[str, object]", taskrecord["kwargs"]).get("label")
-        suffix = f"_{label}" if label is not None else ""
-        name = f"task_{task_id:04}_{taskrecord['func_name']}{suffix}.{kw}"
-        return os.path.join(self.run_dir, "task_logs", f"{task_id // 10000:04}", name)
+        return default_std_autopath(Path(self.run_dir), taskrecord, kw)
 
     def __repr__(self) -> str:
         state = "closed" if self.kernel.is_closed else describe_counts(self.task_state_counts)

@@ -24,6 +24,11 @@ def loaded(threads: int = 2, **options: object) -> Iterator[fanflow.DataFlowKern
         kernel.cleanup()
 
 
+def two_threads(label: str = "threads", **options: object) -> fanflow.Config:
+    """One pool of two threads, and whatever else."""
+    return fanflow.Config(executors=[fanflow.ThreadPoolExecutor(label)], **options)  # type: ignore[arg-type]
+
+
 class Door:
     """Tasks say that they have come, and wait until it is opened. It opens at the end of a `with` block."""
 
@@ -49,6 +54,11 @@ class Door:
         """Until so many more tasks stand at the door."""
         for _ in range(tasks):
             assert self._arrived.acquire(timeout=PATIENCE_S), "a task did not come to the door"
+
+
+@python_app
+def give(value: object) -> object:
+    return value
 
 
 @python_app

@@ -7,12 +7,7 @@ from concurrent.futures import Future
 import fanflow
 from fanflow import join_app, python_app
 from fanflow.errors import NoDataFlowKernelError
-from tests.integration.kernels import PATIENCE_S, Door, loaded
-
-
-@python_app
-def give(value: object) -> object:
-    return value
+from tests.integration.kernels import PATIENCE_S, Door, give, loaded
 
 
 def test_a_long_generator_of_calls_runs_with_few_tasks_open() -> None:

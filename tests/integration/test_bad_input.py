@@ -22,7 +22,7 @@ from fanflow.errors import (
     PicklingError,
     TaskExitedError,
 )
-from tests.integration.kernels import PATIENCE_S, loaded
+from tests.integration.kernels import PATIENCE_S, give, loaded
 
 
 @pytest.fixture(autouse=True)
@@ -32,11 +32,6 @@ def kernel() -> Iterator[fanflow.DataFlowKernel]:
         yield running
         if not running.kernel.is_closed:
             assert give("other").result(PATIENCE_S) == "other"
-
-
-@python_app
-def give(value: object) -> object:
-    return value
 
 
 def test_an_unknown_executor_label_is_refused_with_the_labels_there_are() -> None:

@@ -12,16 +12,7 @@ from fanflow.errors import (
     WaitInCallbackError,
 )
 from fanflow.testing import ScriptedExecutorSpec
-from tests.integration.kernels import PATIENCE_S, Door
-
-
-@python_app
-def give(value: object) -> object:
-    return value
-
-
-def two_threads(label: str = "threads", **options: object) -> fanflow.Config:
-    return fanflow.Config(executors=[fanflow.ThreadPoolExecutor(label)], **options)  # type: ignore[arg-type]
+from tests.integration.kernels import PATIENCE_S, Door, give
 
 
 def test_callbacks_run_in_the_kernel_thread_in_order(kernel: fanflow.DataFlowKernel) -> None:

@@ -12,12 +12,7 @@ from fanflow import DataFlowKernel, python_app
 from fanflow.errors import DependencyError
 from fanflow.model.attempts import Returned
 from fanflow.testing import ScriptedExecutorSpec
-from tests.integration.kernels import PATIENCE_S, Door, loaded, waiting
-
-
-@python_app
-def give(value: object) -> object:
-    return value
+from tests.integration.kernels import PATIENCE_S, Door, give, loaded, waiting
 
 
 def states(kernel: fanflow.DataFlowKernel) -> dict[str, int]:

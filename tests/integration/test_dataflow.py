@@ -11,14 +11,9 @@ from fanflow import File, python_app
 from fanflow.config.defaults import NATIVE, PARSL, select_defaults
 from fanflow.errors import DataFlowException, DependencyError
 from fanflow.spi.resolver import DependencyResolver
-from tests.integration.kernels import PATIENCE_S, Door, loaded
+from tests.integration.kernels import PATIENCE_S, Door, give, loaded
 
 BAD = object()
-
-
-@python_app
-def give(value: object) -> object:
-    return value
 
 
 @python_app

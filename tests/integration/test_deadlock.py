@@ -9,17 +9,12 @@ import fanflow
 from fanflow import join_app, python_app
 from fanflow.errors import DeadlockError
 from fanflow.runtime import waiting
-from tests.integration.kernels import PATIENCE_S, Door, loaded
+from tests.integration.kernels import PATIENCE_S, Door, give, loaded
 
 
 @pytest.fixture(autouse=True)
 def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "LOOK_EVERY_S", 0.05)
-
-
-@python_app
-def give(value: object) -> object:
-    return value
 
 
 class Chosen:

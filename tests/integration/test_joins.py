@@ -9,12 +9,7 @@ import pytest
 import fanflow
 from fanflow import join_app, python_app
 from fanflow.errors import DataFlowException, DependencyError, JoinError
-from tests.integration.kernels import PATIENCE_S, Door, loaded
-
-
-@python_app
-def give(value: object) -> object:
-    return value
+from tests.integration.kernels import PATIENCE_S, Door, give, loaded
 
 
 @python_app

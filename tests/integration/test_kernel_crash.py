@@ -14,16 +14,11 @@ from fanflow.errors import BadStateException, InternalConsistencyError, NoDataFl
 from fanflow.model.attempts import Launch
 from fanflow.runtime.perform import Performer
 from fanflow.testing import ScriptedExecutor, ScriptedExecutorSpec
-from tests.integration.kernels import PATIENCE_S, Door, loaded
+from tests.integration.kernels import PATIENCE_S, Door, give, loaded
 
 
 class PlantedError(Exception):
     """Stands for a bug."""
-
-
-@python_app
-def give(value: object) -> object:
-    return value
 
 
 def fail(*args: object) -> None:

@@ -16,17 +16,8 @@ from fanflow.errors import (
 )
 from fanflow.runtime import kernel as kernel_module
 from fanflow.testing import ScriptedExecutorSpec
-from tests.integration.kernels import PATIENCE_S, Door, loaded
+from tests.integration.kernels import PATIENCE_S, Door, give, loaded, two_threads
 from tests.leaks import held_descriptors, held_threads
-
-
-@python_app
-def give(value: object) -> object:
-    return value
-
-
-def two_threads(label: str = "threads", **options: object) -> fanflow.Config:
-    return fanflow.Config(executors=[fanflow.ThreadPoolExecutor(label)], **options)  # type: ignore[arg-type]
 
 
 def test_cleanup_twice_and_from_many_threads_is_one_cleanup(kernel: fanflow.DataFlowKernel) -> None:

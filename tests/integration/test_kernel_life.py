@@ -15,16 +15,7 @@ from fanflow.errors import (
     NoDataFlowKernelError,
 )
 from fanflow.testing import ScriptedExecutorSpec
-from tests.integration.kernels import PATIENCE_S, Door, loaded
-
-
-@python_app
-def give(value: object) -> object:
-    return value
-
-
-def two_threads(label: str = "threads", **options: object) -> fanflow.Config:
-    return fanflow.Config(executors=[fanflow.ThreadPoolExecutor(label)], **options)  # type: ignore[arg-type]
+from tests.integration.kernels import PATIENCE_S, Door, give, loaded, two_threads
 
 
 def test_a_second_load_is_refused_and_the_first_goes_on(kernel: fanflow.DataFlowKernel) -> None:

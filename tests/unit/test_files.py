@@ -67,9 +67,9 @@ def test_a_remote_file_has_a_path_only_when_it_has_been_staged(given: str) -> No
     with pytest.raises(ValueError, match="No local_path set for <File"):
         os.fspath(file)
 
-    file.local_path = "/work/copy"
+    file.local_path = "/staged/copy"
 
-    assert file.filepath == str(file) == os.fspath(file) == "/work/copy"
+    assert file.filepath == str(file) == os.fspath(file) == "/staged/copy"
 
 
 def test_a_file_can_be_opened() -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from fanflow.core.task import CallOptions, Task
 from fanflow.errors import OptionTypeError
 from fanflow.model.files import File
 from fanflow.runtime.data_futures import DataFuture
+from fanflow.runtime.records import default_std_autopath
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -110,15 +110,8 @@ class CallPlan:
     def _auto_path(self, task: Task, stream: str) -> str:
         name_file: Callable[..., str] | None = self._kernel.settings.std_autopath
         if name_file is None:
-            return default_std_autopath(self._kernel.run_dir, task, stream, self._kwargs.get("label"))
+            return default_std_autopath(self._kernel.run_dir, self._kernel.record_of(task), stream)
         return name_file(self._kernel.record_of(task), stream)
-
-
-def default_std_autopath(run_dir: Path, task: Task, stream: str, label: object = None) -> str:
-    """`task_logs/0000/task_0007_app_label.stdout` below the run directory."""
-    suffix = f"_{label}" if label is not None else ""
-    folder = run_dir / "task_logs" / f"{task.id // 10000:04}"
-    return str(folder / f"task_{task.id:04}_{task.app.name}{suffix}.{stream}")
 
 
 def _check_local(file: File) -> None:

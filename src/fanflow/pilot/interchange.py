@@ -13,7 +13,7 @@ from zmq.utils.monitor import recv_monitor_message
 
 from fanflow.pilot import wire
 from fanflow.pilot.interchange_core import InterchangeCore, InterchangeSettings
-from fanflow.pilot.sockets import COPY_LIMIT, Frames, receive, send, set_limits
+from fanflow.pilot.sockets import Frames, receive_all, receive_rest, send, set_limits
 
 _log = logging.getLogger("fanflow.pilot.interchange")
 
@@ -104,11 +104,8 @@ class Interchange:
             self._poller.modify(self._client, events)
 
     def _drain_client(self) -> None:
-        try:
-            for _ in range(_MOST_PER_TURN):
-                self._core.from_client(receive(self._client))
-        except zmq.Again:
-            pass
+        for frames in receive_all(self._client, _MOST_PER_TURN):
+            self._core.from_client(frames)
 
     def _drain_managers(self, now: float) -> None:
         try:
@@ -123,11 +120,7 @@ class Interchange:
 
     def _receive_from_manager(self) -> tuple[bytes, list[bytes | memoryview], int]:
         first = self._managers.recv(zmq.NOBLOCK, copy=False)
-        frames: list[bytes | memoryview] = []
-        while self._managers.rcvmore:
-            frame = self._managers.recv(zmq.NOBLOCK, copy=False)
-            frames.append(frame.bytes if len(frame) <= COPY_LIMIT else frame.buffer)
-        return first.bytes, frames, first.get(zmq.SRCFD)
+        return first.bytes, receive_rest(self._managers), first.get(zmq.SRCFD)
 
     def _drain_monitor(self) -> None:
         while self._monitor.poll(0):

@@ -27,7 +27,12 @@ def receive(socket: zmq.Socket[bytes]) -> list[bytes | memoryview]:
     Raises:
         zmq.Again: There is none.
     """
-    frames: list[bytes | memoryview] = [socket.recv(zmq.NOBLOCK)]
+    return [socket.recv(zmq.NOBLOCK), *receive_rest(socket)]
+
+
+def receive_rest(socket: zmq.Socket[bytes]) -> list[bytes | memoryview]:
+    """What follows a first frame that has been received."""
+    frames: list[bytes | memoryview] = []
     while socket.rcvmore:
         frame = socket.recv(zmq.NOBLOCK, copy=False)
         frames.append(frame.bytes if len(frame) <= COPY_LIMIT else frame.buffer)

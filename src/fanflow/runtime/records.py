@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from fanflow.core.task import Task
@@ -33,3 +35,12 @@ def task_record(task: Task, kernel: Kernel) -> dict[str, object]:
         "joins": task.joined,
         "run_id": kernel.run_id,
     }
+
+
+def default_std_autopath(run_dir: Path, record: Mapping[str, object], stream: str) -> str:
+    """`task_logs/0000/task_0007_app_label.stdout` below the run directory: what AUTO_LOGNAME stands for."""
+    task_id = cast(int, record["id"])
+    label = cast("Mapping[str, object]", record["kwargs"]).get("label")
+    suffix = f"_{label}" if label is not None else ""
+    folder = run_dir / "task_logs" / f"{task_id // 10000:04}"
+    return str(folder / f"task_{task_id:04}_{record['func_name']}{suffix}.{stream}")
