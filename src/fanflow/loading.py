@@ -7,7 +7,6 @@ import os
 import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import cast
@@ -29,20 +28,12 @@ from fanflow.runtime.records import default_std_autopath
 from fanflow.runtime.run_dirs import make_run_dir
 from fanflow.runtime.settings import KernelSettings
 from fanflow.runtime.summary import describe_counts
-from fanflow.spi.executor import Executor, ExecutorSpec
+from fanflow.spi.executor import BuildContext, Executor, ExecutorSpec
 
 _log = logging.getLogger("fanflow")
 
 INLINE_VARIABLE = "FANFLOW_INLINE"
 """Set to 1, it makes every app run in the thread that calls it."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Context:
-    """What an executor's specification is given when it is built."""
-
-    run_dir: Path
-    """The run directory, absolute."""
 
 
 class DataFlowKernel:
@@ -71,7 +62,9 @@ class DataFlowKernel:
         self.run_dir = str(run_dir)
         self._detach_logs: Callable[[], None] = start_run_log(settings, run_dir)
         try:
-            self.kernel = Kernel(settings, _build(specs, settings, run_dir), run_dir, self.run_id)
+            self._context = _context(settings, run_dir, self.run_id)
+            running = _build(specs, self._context, settings.internal_tasks_max_threads)
+            self.kernel = Kernel(settings, running, run_dir, self.run_id)
             self.kernel.start()
         except BaseException:
             self._detach_logs()
@@ -143,7 +136,7 @@ class DataFlowKernel:
         for spec in executors:
             if spec.label in self.executors:
                 raise ConfigurationError(f"Executors must have unique labels (label={spec.label!r})")
-            add_executor(self.kernel, spec.build(Context(run_dir=Path(self.run_dir))))
+            add_executor(self.kernel, spec.build(self._context))
             self.executors[spec.label] = spec
 
     # -- life -----------------------------------------------------------------------------------
@@ -246,17 +239,29 @@ def _usable_cores() -> int:
     return os.cpu_count() or 1  # pragma: no cover - macOS
 
 
+def _context(settings: KernelSettings, run_dir: Path, run_id: str) -> BuildContext:
+    return BuildContext(
+        run_dir=run_dir,
+        run_id=run_id,
+        strategy=settings.strategy,
+        strategy_period=settings.strategy_period,
+        max_idletime=settings.max_idletime,
+        heartbeat_period=settings.heartbeat_period,
+        heartbeat_threshold=settings.heartbeat_threshold,
+    )
+
+
 def _build(
-    specs: Sequence[ExecutorSpec], settings: KernelSettings, run_dir: Path
+    specs: Sequence[ExecutorSpec], context: BuildContext, internal_threads: int
 ) -> dict[ExecutorLabel, Executor]:
-    context = Context(run_dir=run_dir)
     if all(isinstance(spec, InlineExecutor) for spec in specs):
         # Join bodies too: the whole program runs in the threads that call apps.
         inline = RunningInline(ExecutorLabel(specs[0].label))
         return {**{ExecutorLabel(spec.label): inline for spec in specs}, INTERNAL_LABEL: inline}
     running = {ExecutorLabel(spec.label): spec.build(context) for spec in specs}
-    size = settings.internal_tasks_max_threads
-    running[INTERNAL_LABEL] = RunningThreads(INTERNAL_LABEL, size, "fanflow-internal", runs_tasks=False)
+    running[INTERNAL_LABEL] = RunningThreads(
+        INTERNAL_LABEL, internal_threads, "fanflow-internal", runs_tasks=False
+    )
     return running
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fanflow.executors.adapter import ExecutorAdapter
 from fanflow.model.attempts import Launch, Lost, Raised, Returned
+from fanflow.spi.executor import BuildContext
 from fanflow.spi.executor import Executor as Seam
 from fanflow.testing import ManualLoop, RecordingSink, make_launch
 from fanflow.testing.gates import wait_at_gate
@@ -17,8 +18,7 @@ from fanflow.testing.recording import Outcome, outcomes_by_attempt
 PATIENCE_S = 30.0
 
 
-class Context:
-    run_dir = Path()
+CONTEXT = BuildContext(run_dir=Path(), run_id="stand")
 
 
 def one_process() -> Executor:
@@ -31,7 +31,7 @@ def two_processes() -> Executor:
 
 @contextmanager
 def running(spec: ExecutorAdapter) -> Iterator[tuple[Seam, RecordingSink]]:
-    executor, sink = spec.build(Context()), RecordingSink()
+    executor, sink = spec.build(CONTEXT), RecordingSink()
     executor.start(sink, ManualLoop())
     try:
         yield executor, sink

@@ -1,11 +1,45 @@
-"""A pilot engine for tests: one local manager with two workers."""
+"""A pilot engine for tests: local managers, two workers in all."""
+
+from pathlib import Path
 
 import zmq
 
 from fanflow.ids import ExecutorLabel
 from fanflow.pilot import manager
+from fanflow.pilot.client import ManagerNews
 from fanflow.pilot.running import Engine
 from fanflow.spi.executor import BuildContext, Executor
+
+
+class OneBlock:
+    """Starts managers once, and never again.
+
+    Args:
+        logs: Their directory.
+        managers: How many.
+        slots: Workers of each.
+    """
+
+    def __init__(self, logs: Path, managers: int = 1, slots: int = 2) -> None:
+        self._logs, self._managers, self._slots = logs, managers, slots
+        self.planned = managers * slots
+
+    def begin(self, engine: Engine) -> None:
+        for number in range(self._managers):
+            config = manager.ManagerConfig(
+                address=engine.manager_url,
+                block=str(number),
+                slots=self._slots,
+                log_directory=str(self._logs / str(number)),
+            )
+            encoded = manager.encode_config(config)
+            engine.fork_server.start("fanflow.pilot.manager", encoded, lambda status: None)
+
+    def managers_changed(self, header: ManagerNews) -> None:
+        pass
+
+    def end(self) -> None:
+        pass
 
 
 class TwoWorkers:
@@ -14,15 +48,7 @@ class TwoWorkers:
     label = "engine"
 
     def build(self, context: BuildContext) -> Executor:
-        logs = str(context.run_dir / "manager")
-
-        def start_manager(engine: Engine) -> None:
-            config = manager.ManagerConfig(address=engine.manager_url, block="0", slots=2, log_directory=logs)
-            engine.fork_server.start(
-                "fanflow.pilot.manager", manager.encode_config(config), lambda status: None
-            )
-
-        return Engine(ExecutorLabel(self.label), "a-run", start_manager, planned=2)
+        return Engine(ExecutorLabel(self.label), "a-run", OneBlock(context.run_dir / "manager"))
 
 
 def warm_zero_copy() -> None:

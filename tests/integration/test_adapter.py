@@ -18,8 +18,8 @@ from fanflow.testing import ManualLoop, RecordingSink, make_launch, tasks
 from fanflow.testing.gates import Gate
 from fanflow.testing.launches import CountingLatch
 from tests.integration.adapter_stand import (
+    CONTEXT,
     PATIENCE_S,
-    Context,
     ends,
     one_process,
     run,
@@ -136,7 +136,7 @@ def test_close_leaves_a_given_pool_open_and_shuts_one_it_made() -> None:
 
 def test_close_kills_processes_that_do_not_end_in_time() -> None:
     with Gate() as gate:
-        executor, sink = ExecutorAdapter(one_process).build(Context()), RecordingSink()
+        executor, sink = ExecutorAdapter(one_process).build(CONTEXT), RecordingSink()
         executor.start(sink, ManualLoop())
         launch = make_launch(tell_id_and_wait, gate.directory)
         executor.submit([launch])
@@ -155,7 +155,7 @@ def test_a_factory_is_called_at_each_build_and_its_error_names_the_executor() ->
         raise OSError("no such cluster")
 
     with pytest.raises(ConfigurationError, match=r"label='far'.*OSError: no such cluster"):
-        ExecutorAdapter(refuse, label="far").build(Context())
+        ExecutorAdapter(refuse, label="far").build(CONTEXT)
 
 
 @pytest.mark.parametrize(
@@ -174,17 +174,17 @@ def test_a_wrong_option_is_named_at_load(options: dict[str, object], message: st
         setattr(spec, name, value)
 
     with pytest.raises(OptionTypeError, match=message):
-        spec.build(Context())
+        spec.build(CONTEXT)
 
 
 def test_a_capacity_below_one_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="at least 1"):
-        ExecutorAdapter(one_process, capacity=0).build(Context())
+        ExecutorAdapter(one_process, capacity=0).build(CONTEXT)
 
 
 def test_capacity_is_what_was_said_or_what_the_pool_says() -> None:
     with ThreadPoolExecutor(3) as pool:
         own, said = ExecutorAdapter(pool), ExecutorAdapter(pool, capacity=7)
-        capacities = [own.build(Context()).capacity, said.build(Context()).capacity]
+        capacities = [own.build(CONTEXT).capacity, said.build(CONTEXT).capacity]
 
     assert capacities == [3, 7]

@@ -14,7 +14,7 @@ from fanflow.testing import ManualLoop, RecordingSink, make_launch, tasks
 from fanflow.testing.gates import Gate, wait_at_gate
 from fanflow.testing.launches import CountingLatch
 from fanflow.testing.recording import outcomes_by_attempt
-from tests.integration.adapter_stand import PATIENCE_S, Context, ends, one_process, run, running
+from tests.integration.adapter_stand import CONTEXT, PATIENCE_S, ends, one_process, run, running
 
 
 @pytest.mark.parametrize("make", [lambda: ThreadPoolExecutor(1), one_process], ids=["thread", "process"])
@@ -105,7 +105,7 @@ class Blocked(ThreadPoolExecutor):
 
 def test_a_pool_whose_submit_blocks_holds_up_neither_the_caller_nor_close() -> None:
     pool, sink = Blocked(), RecordingSink()
-    executor = ExecutorAdapter(pool).build(Context())
+    executor = ExecutorAdapter(pool).build(CONTEXT)
     executor.start(sink, ManualLoop())
     launches = [make_launch(tasks.add, 1, 1) for _ in range(3)]
     try:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fanflow.runtime.loop import KernelLoop
+from fanflow.loop import KernelLoop
 from fanflow.testing import ManualClock
 from tests.leaks import held_descriptors
 

@@ -15,7 +15,7 @@ from fanflow.testing import (
     make_launch,
     outcomes_by_attempt,
 )
-from fanflow.testing.stand import StandContext
+from fanflow.testing.stand import stand_context
 
 
 def started(**options: bool) -> tuple[ScriptedExecutor, RecordingSink]:
@@ -166,7 +166,7 @@ def test_a_scripted_specification_builds_anew_and_shows_the_last(tmp_path: Path)
     with pytest.raises(LookupError, match="has not been built"):
         spec.executor  # noqa: B018 - the property raises
 
-    first, second = spec.build(StandContext(tmp_path)), spec.build(StandContext(tmp_path))
+    first, second = spec.build(stand_context(tmp_path)), spec.build(stand_context(tmp_path))
 
     assert spec.built == [first, second]
     assert spec.executor is second

@@ -21,8 +21,8 @@ from fanflow.config.checks import (
 )
 from fanflow.config.defaults import Defaults
 from fanflow.logs.configs import LogConfig
-from fanflow.runtime.settings import ExitMode, KernelSettings, RetryHandler, StdAutopath, Strategy
-from fanflow.spi.executor import ExecutorSpec
+from fanflow.runtime.settings import ExitMode, KernelSettings, RetryHandler, StdAutopath
+from fanflow.spi.executor import ExecutorSpec, Strategy
 from fanflow.spi.resolver import DependencyResolver
 
 

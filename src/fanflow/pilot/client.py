@@ -20,6 +20,7 @@ _log = logging.getLogger("fanflow.pilot")
 
 Frames = Sequence[bytes | memoryview]
 Facts = list[dict[str, object]]
+ManagerNews = wire.ManagerJoined | wire.ManagerLeft | wire.ManagerRefused
 
 
 class ClientCore:
@@ -27,9 +28,11 @@ class ClientCore:
 
     Args:
         unpacker: Turns payloads into outcomes.
+        on_manager: Told of managers that come and go.
     """
 
-    def __init__(self, unpacker: Unpacker) -> None:
+    def __init__(self, unpacker: Unpacker, on_manager: Callable[[ManagerNews], None]) -> None:
+        self._on_manager = on_manager
         self.functions = Functions()
         self.open: dict[int, Packed] = {}
         """Attempts without an outcome."""
@@ -166,13 +169,16 @@ class ClientCore:
     def _on_joined(self, header: wire.ManagerJoined, frames: Frames) -> None:
         self.managers[header.uid] = header
         _log.info("manager %s of block %s joined: %d workers on %s", *_who(header), header.slots, header.host)
+        self._on_manager(header)
 
     def _on_left(self, header: wire.ManagerLeft, frames: Frames) -> None:
         self.managers.pop(header.uid, None)
         _log.warning("manager %s of block %s on %s left: %s", *_who(header), header.host, header.reason)
+        self._on_manager(header)
 
     def _on_refused(self, header: wire.ManagerRefused, frames: Frames) -> None:
         _log.error("manager %s of block %s on %s was refused: %s", *_who(header), header.host, header.reason)
+        self._on_manager(header)
 
     def _on_printed(self, header: wire.Printed, frames: Frames) -> None:
         call = self.open.get(header.attempt)
@@ -180,5 +186,5 @@ class ClientCore:
         self._unpacker.show(f"[{name} on {header.host}] {header.text}", is_error=header.is_error)
 
 
-def _who(header: wire.ManagerJoined | wire.ManagerLeft | wire.ManagerRefused) -> tuple[str, str]:
+def _who(header: ManagerNews) -> tuple[str, str]:
     return header.uid, header.block

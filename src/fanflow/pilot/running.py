@@ -9,9 +9,9 @@ import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import CancelledError
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 import zmq
@@ -20,7 +20,7 @@ from fanflow._version import __version__
 from fanflow.ids import AttemptId, ExecutorLabel
 from fanflow.model.attempts import AttemptEvent, ExecutorFailed, Launch, Lost
 from fanflow.pilot import wire
-from fanflow.pilot.client import ClientCore, Frames
+from fanflow.pilot.client import ClientCore, Frames, ManagerNews
 from fanflow.pilot.fork_server_link import ForkServerLink
 from fanflow.pilot.interchange import InterchangeConfig
 from fanflow.pilot.interchange_core import InterchangeSettings
@@ -44,7 +44,26 @@ _MOST_RESTARTS: Final = 5
 
 _RESTART_WINDOW_S: Final = 60.0
 
-StartBlocks = Callable[["Engine"], None]
+
+class Blocks(Protocol):
+    """Where an engine's managers come from. Kernel thread only."""
+
+    @property
+    def planned(self) -> int:
+        """Workers that there will be soon; placement counts on them."""
+        ...
+
+    def begin(self, engine: Engine) -> None:
+        """Managers can be started."""
+        ...
+
+    def managers_changed(self, header: ManagerNews) -> None:
+        """A manager has joined, has left or was refused."""
+        ...
+
+    def end(self) -> None:
+        """The engine ends, and all managers with it."""
+        ...
 
 
 class Engine:
@@ -53,19 +72,15 @@ class Engine:
     Args:
         label: The executor's.
         run_id: Of the run; a stranger's messages carry another.
-        start_blocks: Called when managers can be started.
-        planned: Workers that these will have, for placement.
+        blocks: Starts managers.
     """
 
     kills = True
     stops_commands = True
 
-    def __init__(
-        self, label: ExecutorLabel, run_id: str, start_blocks: StartBlocks, *, planned: int = 1
-    ) -> None:
+    def __init__(self, label: ExecutorLabel, run_id: str, blocks: Blocks) -> None:
         self.label = label
-        self._planned = planned
-        self._start_blocks = start_blocks
+        self.blocks = blocks
         self._directory = tempfile.mkdtemp(prefix="ff")  # 0700, and short: a socket's path has 107 bytes
         self.manager_url = f"ipc://{self._directory}/m"
         self._generation = 0
@@ -82,21 +97,22 @@ class Engine:
     @property
     def capacity(self) -> int:
         """Workers that are connected, or expected."""
-        return max(self._planned, self.core.capacity) if self._is_started else self._planned
+        planned = max(1, self.blocks.planned)
+        return max(planned, self.core.capacity) if self._is_started else planned
 
     def start(self, events: EventSink, loop: Loop) -> None:
         """Start the fork server and the interchange; managers follow on their own."""
         self._sink = events
         self._loop = loop
         self._unpacker = Unpacker(events)
-        self.core = ClientCore(self._unpacker)
+        self.core = ClientCore(self._unpacker, self.blocks.managers_changed)
         self._context = zmq.Context()
         self.fork_server = ForkServerLink()
         self._is_started = True
         loop.watch(self._wake_read, self._on_wake)
         loop.watch(self.fork_server.fileno(), self._on_fork_server)
         self._start_interchange()
-        self._start_blocks(self)
+        self.blocks.begin(self)
 
     def _start_interchange(self) -> None:
         # A socket of its own for each: what was queued for a dead one must not reach its successor.
@@ -176,6 +192,7 @@ class Engine:
 
     def _end(self) -> None:
         """Leave the loop, and report what is open."""
+        self.blocks.end()
         self._loop.unwatch(self._wake_read)
         self._loop.unwatch(self.fork_server.fileno())
         self._loop.unwatch(self._socket)

@@ -20,6 +20,7 @@ from fanflow.core.task import AppSpec, CallOptions, Task
 from fanflow.core.task_core import TaskCore
 from fanflow.errors import InternalConsistencyError, NoDataFlowKernelError, WaitInCallbackError
 from fanflow.ids import INTERNAL_LABEL, ExecutorLabel, TaskId
+from fanflow.loop import KernelLoop
 from fanflow.model.states import States
 from fanflow.runtime.context import JOINING_KERNEL
 from fanflow.runtime.crash import crash_error, end_all
@@ -30,7 +31,6 @@ from fanflow.runtime.forks import tell_of_fork
 from fanflow.runtime.futures import AppFuture
 from fanflow.runtime.gate import Gate
 from fanflow.runtime.lifting import LIFTED, lift_now
-from fanflow.runtime.loop import KernelLoop
 from fanflow.runtime.perform import Performer
 from fanflow.runtime.records import task_record
 from fanflow.runtime.settings import KernelSettings

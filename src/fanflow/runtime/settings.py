@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from fanflow.logs.configs import LogConfig, RunLog
-from fanflow.spi.executor import ExecutorSpec
+from fanflow.spi.executor import ExecutorSpec, Strategy
 from fanflow.spi.resolver import DependencyResolver
 
 RetryHandler = Callable[..., float]
@@ -19,7 +19,6 @@ StdAutopath = Callable[..., str]
 """(task record, "stdout" or "stderr") -> name of the file for AUTO_LOGNAME."""
 
 ExitMode = Literal["cleanup", "skip", "wait"]
-Strategy = Literal["simple", "htex_auto_scale", "none"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,7 +9,7 @@ from fanflow.model.states import States
 
 if TYPE_CHECKING:
     from fanflow.core.task_core import TaskCore
-    from fanflow.runtime.loop import KernelLoop
+    from fanflow.loop import KernelLoop
 
 _log = logging.getLogger("fanflow")
 

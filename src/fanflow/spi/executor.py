@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from fanflow.ids import AttemptId, ExecutorLabel
 from fanflow.model.attempts import AttemptEvent, ExecutorFailed, Launch
@@ -97,13 +99,28 @@ class Executor(Protocol):
         ...
 
 
-class BuildContext(Protocol):
+Strategy = Literal["simple", "htex_auto_scale", "none"]
+"""How executors with blocks are scaled."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildContext:
     """What the composition root gives an executor's specification when a kernel is loaded."""
 
-    @property
-    def run_dir(self) -> Path:
-        """The run directory, absolute."""
-        ...
+    run_dir: Path
+    """The run directory, absolute."""
+    run_id: str
+    """Unique name of the run."""
+    strategy: Strategy = "simple"
+    """How blocks are scaled."""
+    strategy_period: timedelta = timedelta(seconds=5)
+    """Between two looks at the load."""
+    max_idletime: timedelta = timedelta(seconds=120)
+    """How long a block may be idle before it is given back."""
+    heartbeat_period: timedelta = timedelta(seconds=5)
+    """Between two signs of life of a manager, unless the executor says otherwise."""
+    heartbeat_threshold: timedelta = timedelta(seconds=30)
+    """Silence after which a manager counts as lost, unless the executor says otherwise."""
 
 
 @runtime_checkable

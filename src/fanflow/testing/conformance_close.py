@@ -14,7 +14,7 @@ from fanflow.testing.conformance_cancel import check_consistent, switching_threa
 from fanflow.testing.holdings import Holdings, settles
 from fanflow.testing.launches import make_launch
 from fanflow.testing.recording import outcomes_by_attempt
-from fanflow.testing.stand import ExecutorStand, ExecutorTraits, StandContext, value_of
+from fanflow.testing.stand import ExecutorStand, ExecutorTraits, stand_context, value_of
 
 DEADLINE_S = 0.1
 """For closing while an attempt blocks."""
@@ -153,7 +153,7 @@ class CloseRules(ExecutorTraits):
 
     def test_an_executor_that_was_never_started_can_be_closed(self) -> None:
         with self.running() as other:
-            executor = self.make_spec().build(StandContext(other.directory))
+            executor = self.make_spec().build(stand_context(other.directory))
             executor.close(drain=False, deadline=self.patience_s)
 
     def test_nothing_is_left_behind(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
-from fanflow.runtime.loop import KernelLoop, LoopTimer
+from fanflow.loop import KernelLoop, LoopTimer
 
 T = TypeVar("T")
 

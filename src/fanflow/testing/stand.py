@@ -9,13 +9,12 @@ import unittest
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
 from fanflow.ids import AttemptId
 from fanflow.model.attempts import ExecutorFailed, Launch, Raised, Returned, Started
-from fanflow.spi.executor import ExecutorSpec
+from fanflow.spi.executor import BuildContext, ExecutorSpec
 from fanflow.testing import tasks
 from fanflow.testing.gates import Gate, wait_at_gate
 from fanflow.testing.launches import CountingLatch, make_launch
@@ -25,11 +24,9 @@ from fanflow.testing.recording import Event, Outcome, RecordingSink, outcomes_by
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class StandContext:
+def stand_context(directory: Path) -> BuildContext:
     """What an executor's specification gets instead of a kernel's run."""
-
-    run_dir: Path
+    return BuildContext(run_dir=directory, run_id="stand")
 
 
 class ExecutorStand:
@@ -60,7 +57,7 @@ class ExecutorStand:
             self.directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stand-")))
             self.gate = stack.enter_context(Gate())
             stack.enter_context(self.loop)
-            self.executor = self._spec.build(StandContext(self.directory))
+            self.executor = self._spec.build(stand_context(self.directory))
             self._in_loop("start", lambda: self.executor.start(self.sink, self.loop))
             self._stack = stack.pop_all()
         return self

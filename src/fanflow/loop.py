@@ -1,4 +1,4 @@
-"""The kernel thread's loop: descriptors, timers and a wake-up, in one poll."""
+"""The loop of a thread that owns state: descriptors, timers and a wake-up, in one poll."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class LoopTimer:
         self.function = None
 
 
-class _WakeUp:
+class WakeUp:
     """A descriptor that any thread can make readable: an eventfd, or a pipe where there is none."""
 
     __slots__ = ("_is_open", "_lock", "_read", "_write")
@@ -53,19 +53,23 @@ class _WakeUp:
             os.set_blocking(self._write, False)
 
     def fileno(self) -> int:
+        """Readable since `set` was called, until `clear` is."""
         return self._read
 
     def set(self) -> None:
+        """Make it readable. Any thread; nothing happens once it is closed."""
         # Never to a descriptor that has been closed: its number may be that of somebody's file by now.
         with self._lock, suppress(BlockingIOError):
             if self._is_open:
                 os.write(self._write, b"\1\0\0\0\0\0\0\0")
 
     def clear(self) -> None:
+        """Not readable any more."""
         with suppress(BlockingIOError):
             os.read(self._read, 4096)
 
     def close(self) -> None:
+        """Give the descriptor back. Twice is no error."""
         with self._lock:
             if self._is_open:
                 self._is_open = False
@@ -81,7 +85,7 @@ class KernelLoop:
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self.now = now
-        self._wake_up = _WakeUp()
+        self._wake_up = WakeUp()
         self._poll = cast(_Poll, select.poll())
         self._takes_sockets = False
         self._poll.register(self._wake_up.fileno(), select.POLLIN)
