@@ -11,5 +11,11 @@ AttemptId = NewType("AttemptId", int)
 ExecutorLabel = NewType("ExecutorLabel", str)
 """The label of one executor of a configuration."""
 
+BlockId = NewType("BlockId", str)
+"""One block of an executor; counts from "0"."""
+
+JobId = NewType("JobId", str)
+"""What a provider calls one of its jobs."""
+
 INTERNAL_LABEL = ExecutorLabel("_parsl_internal")
 """The internal pool: join bodies and lifted operations run there (name of the public contract)."""
