@@ -27,7 +27,7 @@ class OneBlock:
     def begin(self, engine: Engine) -> None:
         for number in range(self._managers):
             config = manager.ManagerConfig(
-                address=engine.manager_url,
+                access=engine.admit(str(number)),
                 block=str(number),
                 slots=self._slots,
                 log_directory=str(self._logs / str(number)),

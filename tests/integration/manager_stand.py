@@ -52,7 +52,7 @@ class ManagerStand:
         self._next = 1
         self.bind()
         config = {
-            "address": self.address,
+            "access": {"addresses": [self.address]},
             "block": "b0",
             "slots": slots,
             "log_directory": str(directory / "logs"),

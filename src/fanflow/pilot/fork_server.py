@@ -22,6 +22,7 @@ from fanflow.pilot.process_control import become_subreaper, children_of, die_wit
 
 _PRELOADED: Final = ("cloudpickle", "zmq", "fanflow.codec.calls")
 _MESSAGE_BYTES: Final = 1 << 20
+_MOST_DESCRIPTORS: Final = 253  # of one message, by the system's own limit
 
 
 class Surroundings(msgspec.Struct, array_like=True, tag=True):
@@ -33,7 +34,7 @@ class Surroundings(msgspec.Struct, array_like=True, tag=True):
 
 
 class Start(msgspec.Struct, array_like=True, tag=True):
-    """Fork a process that calls `module.main(config)`."""
+    """Fork a process that calls `module.main(config, *descriptors)`; these come with the message."""
 
     number: int
     """Chosen by the client, to tell the answers apart."""
@@ -115,14 +116,14 @@ class ForkServer:
 
     def _serve(self) -> bool:
         try:
-            data = self._control.recv(_MESSAGE_BYTES)
+            data, descriptors, _, _ = socket.recv_fds(self._control, _MESSAGE_BYTES, _MOST_DESCRIPTORS)
         except OSError:
             return False
         if not data:
             return False
         message = decode_to_server(data)
         if isinstance(message, Start):
-            self._fork(message)
+            self._fork(message, descriptors)
         elif isinstance(message, Signal):
             for pid, number in self._running.items():
                 if number == message.number:
@@ -130,11 +131,13 @@ class ForkServer:
                         os.kill(pid, message.signal)
         return True
 
-    def _fork(self, start: Start) -> None:
+    def _fork(self, start: Start, descriptors: list[int]) -> None:
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
-            _become(start, parent, self._control)
+            _become(start, descriptors, parent, self._control)
+        for descriptor in descriptors:
+            os.close(descriptor)
         self._running[pid] = start.number
         self._say(Forked(start.number, pid))
 
@@ -161,7 +164,7 @@ class ForkServer:
                 self._running.pop(ended, None)
 
 
-def _become(start: Start, parent: int, control: socket.socket) -> None:
+def _become(start: Start, descriptors: list[int], parent: int, control: socket.socket) -> None:
     """In the child: be what was asked for, and never return."""
     status = 1
     try:
@@ -171,8 +174,8 @@ def _become(start: Start, parent: int, control: socket.socket) -> None:
         os.setpgid(0, 0)
         die_with_parent(parent)
         module = importlib.import_module(start.module)
-        main: Callable[[object], None] = module.main
-        main(module.decode_config(start.config))
+        main: Callable[..., None] = module.main
+        main(module.decode_config(start.config), *descriptors)
         status = 0
     except BaseException:  # noqa: BLE001 - whatever it is, it ends here and is written down
         import traceback

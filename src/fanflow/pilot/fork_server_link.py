@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from fanflow.pilot import fork_server
@@ -45,15 +45,22 @@ class ForkServerLink:
         """Readable when `receive` has something to do."""
         return self._socket.fileno()
 
-    def _say(self, message: fork_server.ToServer) -> None:
+    def _say(self, message: fork_server.ToServer, descriptors: Sequence[int] = ()) -> None:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # `receive` sees the end
-            self._socket.send(fork_server.encode(message))
+            socket.send_fds(self._socket, [fork_server.encode(message)], list(descriptors))
 
-    def start(self, module: str, config: bytes, on_end: OnEnd) -> int:
-        """Fork a process that runs `module.main`; returns the number to signal it by."""
+    def start(self, module: str, config: bytes, on_end: OnEnd, descriptors: Sequence[int] = ()) -> int:
+        """Fork a process that runs `module.main`; returns the number to signal it by.
+
+        Args:
+            module: Its name.
+            config: For its `decode_config`.
+            on_end: Told the exit status.
+            descriptors: Passed on to it; they stay open here.
+        """
         number = next(self._numbers)
         self._on_end[number] = on_end
-        self._say(fork_server.Start(number, module, config))
+        self._say(fork_server.Start(number, module, config), descriptors)
         return number
 
     def signal(self, number: int, signal_number: int = signal.SIGTERM) -> None:

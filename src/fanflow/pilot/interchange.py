@@ -12,6 +12,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from fanflow.pilot import wire
+from fanflow.pilot.access import Listener
 from fanflow.pilot.interchange_core import InterchangeCore, InterchangeSettings
 from fanflow.pilot.sockets import Frames, receive_all, receive_rest, send, set_limits
 
@@ -27,7 +28,7 @@ class InterchangeConfig(msgspec.Struct, kw_only=True):
     settings: InterchangeSettings
     client_url: str
     """Where the client has bound its socket."""
-    manager_url: str
+    listener: Listener
     """Where managers connect to."""
 
 
@@ -50,7 +51,8 @@ class Interchange:
         """Descriptor -> identities of its connections, the oldest first: a number is soon used again."""
         events = zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED
         self._monitor = self._managers.get_monitor_socket(events)
-        self._managers.bind(config.manager_url)
+        for url in config.listener.urls:
+            self._managers.bind(url)
         self._client.bind(config.client_url)
         self._unsent: deque[Frames] = deque()
         """Messages for the client, which has not connected yet."""

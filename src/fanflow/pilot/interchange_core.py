@@ -80,6 +80,8 @@ class InterchangeCore:
             wire.Cancel: self._on_cancel,
             wire.Ask: self._on_ask,
             wire.Hold: self._on_hold,
+            wire.Admit: self._on_admit,
+            wire.Revoke: self._on_revoke,
             wire.Bye: self._on_bye,
         }
         self._manager_handlers: dict[type, Callable[..., None]] = {
@@ -241,6 +243,12 @@ class InterchangeCore:
     def _on_ask(self, header: wire.Ask, frames: Frames) -> None:
         facts = [manager.facts() for manager in self.managers.values()]
         self._tell(wire.Answer(header.number, facts))
+
+    def _on_admit(self, header: wire.Admit, frames: Frames) -> None:
+        pass
+
+    def _on_revoke(self, header: wire.Revoke, frames: Frames) -> None:
+        pass
 
     def _on_bye(self, header: wire.Bye, frames: Frames) -> None:
         for manager in self.managers.values():

@@ -7,14 +7,15 @@ import sys
 
 import msgspec
 
+from fanflow.pilot.access import Access
 from fanflow.pilot.zygote import fork_zygote
 
 
 class ManagerConfig(msgspec.Struct, kw_only=True):
     """What a manager is started with."""
 
-    address: str
-    """Where the interchange listens."""
+    access: Access
+    """How it reaches the interchange."""
     block: str
     slots: int
     """Workers."""

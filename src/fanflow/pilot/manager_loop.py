@@ -56,7 +56,7 @@ class ManagerLoop:
         nursery = Nursery(control, zygote_pid)
         self._workforce = Workforce(self._core, nursery, self._supplies, self._plan, self._host)
         self._arriving = Assembly()
-        self._peer = Peer(config.address, self._registration)
+        self._peer = Peer(config.access.addresses[0], self._registration)
         self._peer.poller.register(self._workforce.fileno(), 1)
         self._wakeup, outer = socket.socketpair()
         for end in (self._wakeup, outer):

@@ -20,11 +20,13 @@ from fanflow._version import __version__
 from fanflow.ids import AttemptId, ExecutorLabel
 from fanflow.model.attempts import AttemptEvent, ExecutorFailed, Launch, Lost
 from fanflow.pilot import wire
+from fanflow.pilot.access import Access
 from fanflow.pilot.client import ClientCore, Frames, ManagerNews
 from fanflow.pilot.fork_server_link import ForkServerLink
 from fanflow.pilot.interchange import InterchangeConfig
 from fanflow.pilot.interchange_core import InterchangeSettings
 from fanflow.pilot.sockets import receive_all, send, set_limits
+from fanflow.pilot.transport import Transport, UnixTransport
 from fanflow.pilot.unpacking import Unpacker
 from fanflow.spi.executor import EventSink, Loop
 
@@ -73,16 +75,20 @@ class Engine:
         label: The executor's.
         run_id: Of the run; a stranger's messages carry another.
         blocks: Starts managers.
+        transport: Their way to the interchange; None: a Unix socket.
     """
 
     kills = True
     stops_commands = True
 
-    def __init__(self, label: ExecutorLabel, run_id: str, blocks: Blocks) -> None:
+    def __init__(
+        self, label: ExecutorLabel, run_id: str, blocks: Blocks, transport: Transport | None = None
+    ) -> None:
         self.label = label
         self.blocks = blocks
         self._directory = tempfile.mkdtemp(prefix="ff")  # 0700, and short: a socket's path has 107 bytes
-        self.manager_url = f"ipc://{self._directory}/m"
+        self._transport = transport or UnixTransport()
+        self._transport.open(self._directory)
         self._generation = 0
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         self.settings = InterchangeSettings(run_id=run_id, python=version, fanflow=__version__)
@@ -124,15 +130,29 @@ class Engine:
         self._socket.connect(client_url)
         self._loop.watch(self._socket, self._on_messages)
         config = InterchangeConfig(
-            settings=self.settings, client_url=client_url, manager_url=self.manager_url
+            settings=self.settings, client_url=client_url, listener=self._transport.listener()
         )
         self._send([[wire.encode(wire.Hello(wire.VERSION, self.settings.run_id))]])
         encoded = msgspec.msgpack.encode(config)
-        self.fork_server.start("fanflow.pilot.interchange", encoded, self._on_interchange_ended)
+        self.fork_server.start(
+            "fanflow.pilot.interchange", encoded, self._on_interchange_ended, self._transport.descriptors
+        )
 
     def _send(self, messages: Sequence[Frames]) -> None:
         for frames in messages:
             send(self._socket, frames)
+
+    def admit(self, block: str) -> Access:
+        """Let the managers of a block in; returns what goes into their `ManagerConfig`."""
+        access, public_key = self._transport.admit(block)
+        if public_key:
+            self._send([[wire.encode(wire.Admit(block, public_key))]])
+        return access
+
+    def revoke(self, block: str) -> None:
+        """A block has ended: its managers are not let in any more."""
+        self._transport.revoke(block)
+        self._send([[wire.encode(wire.Revoke(block))]])
 
     # -- the executor's seam ----------------------------------------------------------------------
 
@@ -177,6 +197,7 @@ class Engine:
             self._remove()
 
     def _remove(self) -> None:
+        self._transport.close()
         shutil.rmtree(self._directory, ignore_errors=True)
         for fd in (self._wake_read, self._wake_write):
             with contextlib.suppress(OSError):

@@ -155,6 +155,19 @@ class Hold(Message):
     blocks: list[str]
 
 
+class Admit(Message):
+    """Managers of this block may connect, if they have the secret that belongs to this key."""
+
+    block: str
+    public_key: str
+
+
+class Revoke(Message):
+    """This block has ended: its key is void, and what still claims to belong to it is turned away."""
+
+    block: str
+
+
 class Bye(Message):
     """The client ends: managers are told, and the interchange exits."""
 
@@ -251,7 +264,7 @@ class Drain(Message):
     """Finish what you have; nothing more comes. Manager to interchange: nothing more, please."""
 
 
-FromClient = Hello | Function | Tasks | Chunk | Cancel | Ask | Hold | Bye
+FromClient = Hello | Function | Tasks | Chunk | Cancel | Ask | Hold | Admit | Revoke | Bye
 ToClient = Results | Chunk | Answer | ManagerJoined | ManagerLeft | ManagerRefused | Printed | Heartbeat
 FromManager = Register | Results | Chunk | Want | Return | Drain | Heartbeat | Printed
 ToManager = Accepted | Refused | Function | Tasks | Chunk | Cancel | Drain | Heartbeat
