@@ -70,7 +70,7 @@ class Interchange:
             ready = dict(self._poller.poll(patience))
             now = time.monotonic()
             if self._client in ready:
-                self._drain_client()
+                self._drain_client(now)
             if self._managers in ready:
                 self._drain_managers(now)
             if self._monitor in ready:
@@ -105,9 +105,9 @@ class Interchange:
             events = zmq.POLLIN | zmq.POLLOUT if unsent else zmq.POLLIN
             self._poller.modify(self._client, events)
 
-    def _drain_client(self) -> None:
+    def _drain_client(self, now: float) -> None:
         for frames in receive_all(self._client, _MOST_PER_TURN):
-            self._core.from_client(frames)
+            self._core.from_client(frames, now)
 
     def _drain_managers(self, now: float) -> None:
         try:

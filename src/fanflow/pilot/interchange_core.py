@@ -10,6 +10,7 @@ from fanflow.pilot import wire
 from fanflow.pilot.backlog import Backlog, Parcel
 from fanflow.pilot.chunks import Assembly, AssemblyError
 from fanflow.pilot.manager_view import ManagerView
+from fanflow.pilot.package_survey import Survey
 
 Frames = Sequence[bytes | memoryview]
 
@@ -71,6 +72,8 @@ class InterchangeCore:
         self._functions: dict[int, Frames] = {}
         self._arriving = Assembly()
         self._held_blocks: set[str] = set()
+        self._survey = Survey()
+        self._now = 0.0
         self._outbox = Outbox()
         self._client_handlers: dict[type, Callable[..., None]] = {
             wire.Hello: self._on_hello,
@@ -92,12 +95,20 @@ class InterchangeCore:
             wire.Drain: self._on_drain,
             wire.Heartbeat: self._on_heartbeat,
             wire.Printed: self._on_printed,
+            wire.Answer: self._on_answer,
+            wire.Leave: self._on_leave,
         }
 
     # -- in -------------------------------------------------------------------------------------
 
-    def from_client(self, frames: Frames) -> None:
-        """One message of the client, whom the transport has authenticated."""
+    def from_client(self, frames: Frames, now: float = 0.0) -> None:
+        """One message of the client, whom the transport has authenticated.
+
+        Args:
+            frames: Header first.
+            now: Monotonic seconds; if left out, as late as was said last.
+        """
+        self._now = max(self._now, now)
         try:
             header = wire.decode_from_client(frames[0])
             self._client_handlers[type(header)](header, frames)
@@ -112,6 +123,7 @@ class InterchangeCore:
             frames: Header first.
             now: Monotonic seconds.
         """
+        self._now = max(self._now, now)
         try:
             header = wire.decode_from_manager(frames[0])
             manager = self.managers.get(identity)
@@ -241,8 +253,17 @@ class InterchangeCore:
                 self._note(manager)
 
     def _on_ask(self, header: wire.Ask, frames: Frames) -> None:
-        facts = [manager.facts() for manager in self.managers.values()]
-        self._tell(wire.Answer(header.number, facts))
+        managers = self.managers.values()
+        if header.what != "packages":
+            self._tell(wire.Answer(header.number, [manager.facts(self._now) for manager in managers]))
+            return
+        for identity in self._survey.begin(header.number, managers):
+            self._send(identity, wire.Ask(header.number, header.what))
+        self._tell_surveyed()
+
+    def _tell_surveyed(self) -> None:
+        for number, facts in self._survey.take_answers():
+            self._tell(wire.Answer(number, facts))
 
     def _on_admit(self, header: wire.Admit, frames: Frames) -> None:
         pass
@@ -282,6 +303,8 @@ class InterchangeCore:
             return f"it runs Python {header.python}, this run Python {ours.python}"
         if header.fanflow != ours.fanflow:
             return f"it has fanflow {header.fanflow}, this run fanflow {ours.fanflow}"
+        if header.trouble:
+            return header.trouble
         if header.slots < 1:
             return f"it offers {header.slots} workers"
         return ""
@@ -295,6 +318,8 @@ class InterchangeCore:
             raise ValueError("payloads do not fit their items")
         manager.holds -= attempts
         manager.done += len(attempts)
+        if not manager.holds:
+            manager.idle_since = self._now
         self._note(manager)
         self._outbox.to_client.append((frames[0], blob))
 
@@ -313,7 +338,7 @@ class InterchangeCore:
         self._note(manager)
 
     def _on_drain(self, manager: ManagerView, header: wire.Drain, frames: Frames) -> None:
-        manager.is_held = True
+        manager.is_held = manager.is_draining = True
         self._note(manager)
 
     def _on_heartbeat(self, manager: ManagerView, header: wire.Heartbeat, frames: Frames) -> None:
@@ -322,11 +347,22 @@ class InterchangeCore:
     def _on_printed(self, manager: ManagerView, header: wire.Printed, frames: Frames) -> None:
         self._outbox.to_client.append((frames[0],))
 
-    def _give_up(self, manager: ManagerView, reason: str) -> None:
+    def _on_answer(self, manager: ManagerView, header: wire.Answer, frames: Frames) -> None:
+        self._survey.answered(manager, header.facts)
+        self._tell_surveyed()
+
+    def _on_leave(self, manager: ManagerView, header: wire.Leave, frames: Frames) -> None:
+        # It has reported all that it had: the rest was on the way to it.
+        self._report_lost(manager, set(manager.holds), "it came too late to its manager", cause="drained")
+        self._give_up(manager, header.reason, is_failure=header.is_failure)
+
+    def _give_up(self, manager: ManagerView, reason: str, *, is_failure: bool = False) -> None:
         del self.managers[manager.identity]
+        self._survey.left(manager)
+        self._tell_surveyed()
         self._free.pop(manager.identity, None)
         self._spare.pop(manager.identity, None)
-        self._tell(wire.ManagerLeft(manager.uid, manager.block, manager.host, reason))
+        self._tell(wire.ManagerLeft(manager.uid, manager.block, manager.host, reason, is_failure))
         self._report_lost(manager, set(manager.holds), f"manager {manager.uid} was lost: {reason}")
 
     def _report_lost(
@@ -335,6 +371,8 @@ class InterchangeCore:
         if not attempts:
             return
         manager.holds -= attempts
+        if not manager.holds:
+            manager.idle_since = self._now
         loss = wire.Loss(cause, host=manager.host, detail=detail, blames_task=False)
         items = [wire.ResultItem(attempt, 0, lost=loss) for attempt in sorted(attempts)]
         self._tell(wire.Results(items), b"")

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
 from fanflow.pilot.access import Access
+from fanflow.pilot.worker_plan import WorkerOptions
 from fanflow.pilot.zygote import fork_zygote
+
+_USAGE: Final = "usage: python -m fanflow.pilot.manager CONFIG [--block ID]"
 
 
 class ManagerConfig(msgspec.Struct, kw_only=True):
@@ -16,15 +21,21 @@ class ManagerConfig(msgspec.Struct, kw_only=True):
 
     access: Access
     """How it reaches the interchange."""
-    block: str
-    slots: int
-    """Workers."""
+    block: str = ""
+    """May be given on the command line instead, where each block has the same file."""
+    slots: int = 0
+    """Workers; 0: planned on the node, from `options`."""
+    options: WorkerOptions = WorkerOptions()
     log_directory: str
-    """For `manager.log` and `worker_N.log`; made if it does not exist."""
+    """In it, `block-ID/UID/` is made, for `manager.log` and `worker_N.log`."""
     uid: str = ""
     """Twelve hexadecimal digits; empty: chosen here."""
     prefetch: int = 0
     """Attempts to hold beyond one for each slot; 0: adaptive."""
+    drain_s: float = 0.0
+    """Seconds after the start from which it takes no new attempts, and ends when it has none; 0: never."""
+    grace_s: float = 0.0
+    """Seconds in which what runs may finish when SIGTERM comes, as batch systems send it before they kill."""
     parent: int = -1
     """A descriptor; when its other end is closed, the manager ends. -1: none."""
     directory: str = ""
@@ -40,13 +51,43 @@ decode_config = msgspec.msgpack.Decoder(ManagerConfig).decode
 encode_config = msgspec.msgpack.Encoder().encode
 
 
+def write_config(path: str, config: ManagerConfig) -> None:
+    """Make the file that a batch job passes to its managers; only its owner can read it."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with open(descriptor, "wb") as file:
+        file.write(msgspec.json.encode(config))
+
+
+def read_config(arguments: Sequence[str]) -> ManagerConfig:
+    """The configuration that the command line names.
+
+    Raises:
+        SystemExit: With the reason, if there is none.
+    """
+    path, option, block = (*arguments, "", "", "")[:3]
+    if len(arguments) not in (1, 3) or option not in ("", "--block"):
+        raise SystemExit(_USAGE)
+    try:
+        with open(path, "rb") as file:
+            config = msgspec.json.decode(file.read(), type=ManagerConfig)
+    except OSError as error:
+        raise SystemExit(
+            f"fanflow manager: cannot read its configuration {path}: {error.strerror}; "
+            f"the run that wrote it must see the same file system"
+        ) from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise SystemExit(f"fanflow manager: {path} is not a configuration of a manager: {error}") from None
+    if option:
+        config.block = block
+    return config
+
+
 def main(config: ManagerConfig) -> None:
     """Be a manager until the interchange wants no more of it. The process has one thread, no zmq context.
 
     Raises:
         SystemExit: With the status of this process, if it is not 0.
     """
-    os.makedirs(config.log_directory, mode=0o700, exist_ok=True)
     control, pid = fork_zygote()
     from fanflow.pilot.manager_loop import run  # after the fork: the zygote needs none of it
 
@@ -56,6 +97,4 @@ def main(config: ManagerConfig) -> None:
 
 
 if __name__ == "__main__":
-    # The one argument is a file with the configuration as JSON.
-    with open(sys.argv[1], "rb") as file:
-        main(msgspec.json.decode(file.read(), type=ManagerConfig))
+    main(read_config(sys.argv[1:]))

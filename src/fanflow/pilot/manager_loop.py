@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import logging
 import os
 import platform
@@ -12,19 +11,20 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Final
 
-from fanflow._version import __version__
 from fanflow.pilot import wire
 from fanflow.pilot.chunks import Assembly, AssemblyError
+from fanflow.pilot.installed_packages import PackageReader
 from fanflow.pilot.manager import ManagerConfig
 from fanflow.pilot.manager_core import ManagerCore
+from fanflow.pilot.manager_node import Node
 from fanflow.pilot.manager_orders import Orders
 from fanflow.pilot.manager_peer import Peer
 from fanflow.pilot.nursery import Nursery, ZygoteGoneError
 from fanflow.pilot.worker_records import PACKET_PAYLOAD
 from fanflow.pilot.workforce import Supplies, Workforce
-from fanflow.pilot.zygote import WorkerPlan
 
 _log = logging.getLogger("fanflow.pilot.manager")
 
@@ -42,19 +42,19 @@ class ManagerLoop:
     """Sockets and processes around a `ManagerCore`. Single-threaded.
 
     Args:
-        config: What this manager is.
+        node: What this manager is.
         control: Connection to its zygote.
         zygote_pid: Process id of the zygote.
     """
 
-    def __init__(self, config: ManagerConfig, control: socket.socket, zygote_pid: int) -> None:
-        self._config = config
-        self._host = socket.gethostname()
-        self._uid = config.uid or os.urandom(6).hex()
-        self._core = ManagerCore(config.slots, self._host, config.prefetch)
+    def __init__(self, node: Node, control: socket.socket, zygote_pid: int) -> None:
+        self._node = node
+        self._config = config = node.config
+        self._host, self._uid = node.host, node.uid
+        self._core = ManagerCore(node.plan.workers, self._host, config.prefetch)
         self._supplies = Supplies()
         nursery = Nursery(control, zygote_pid)
-        self._workforce = Workforce(self._core, nursery, self._supplies, self._plan, self._host)
+        self._workforce = Workforce(self._core, nursery, self._supplies, node.worker_plan, self._host)
         self._arriving = Assembly()
         self._peer = Peer(config.access.addresses[0], self._registration)
         self._peer.poller.register(self._workforce.fileno(), 1)
@@ -72,6 +72,14 @@ class ManagerLoop:
         self._ending = ""
         """Why it ends; empty while it goes on."""
         self._status = 0
+        self._signals: list[int] = []
+        """That came and have not been seen to."""
+        self._drain_due = time.monotonic() + config.drain_s if config.drain_s else inf
+        self._end_due = inf
+        self._packages: PackageReader | None = None
+        """At work."""
+        self._questions: list[int] = []
+        """That wait for it."""
         self._handlers: dict[type, Callable[..., None]] = {
             wire.Accepted: self._on_accepted,
             wire.Refused: self._on_refused,
@@ -81,6 +89,7 @@ class ManagerLoop:
             wire.Cancel: self._on_cancel,
             wire.Drain: self._on_drain,
             wire.Heartbeat: self._on_heartbeat,
+            wire.Ask: self._on_ask,
         }
         self.malformed = 0
         """Messages that made no sense."""
@@ -99,6 +108,7 @@ class ManagerLoop:
         _log.info("manager %s ends: %s", self._uid, self._ending)
         self._core.abandon(f"manager {self._uid} ended: {self._ending}")
         self._report(self._core.take_orders(time.monotonic()), time.monotonic())
+        self._peer.send(wire.Leave(self._ending, is_failure=self._status != 0))
         self._workforce.close(_PATIENCE_S)
         self._peer.close(_LINGER_MS)
         signal.set_wakeup_fd(-1)
@@ -108,12 +118,15 @@ class ManagerLoop:
         if self._goes_on:
             patience = 0
         else:
-            due = min(self._core.next_due, self._peer.next_due)
+            due = min(self._core.next_due, self._peer.next_due, self._drain_due, self._end_due)
             patience = max(0, int((due - time.monotonic()) * 1000 + 0.999))
         ready: dict[object, int] = dict(self._peer.poller.poll(patience))
         now = time.monotonic()
         if self._config.parent in ready:
             self._end("its parent has ended", 0)
+        if self._wakeup.fileno() in ready:
+            self._see_to_signals(now)
+        self._see_to_deadlines(now)
         if self._workforce.fileno() in ready or self._has_unfinished:
             self._has_unfinished = self._workforce.serve(now, is_congested=self._peer.is_congested)
         for frames in self._peer.receive(ready, now):
@@ -123,18 +136,47 @@ class ManagerLoop:
         if now >= self._core.next_due:
             self._core.tick(now)
         self._perform(now)
-        self._goes_on = self._has_unfinished and not self._peer.is_congested
+        if self._packages is not None:
+            self._read_packages()
+        is_reading = self._packages is not None
+        self._goes_on = is_reading or (self._has_unfinished and not self._peer.is_congested)
         if self._core.is_done:
             self._end("it was told to finish, and has", 0)
-        if self._core.bad_starts >= max(_BAD_STARTS, self._config.slots):
-            self._end("its workers end before they are ready; see their logs", 1)
+        if self._core.bad_starts >= max(_BAD_STARTS, self._node.plan.workers):
+            why = self._workforce.last_end
+            self._end(f"its workers end before they are ready, the last one thus: {why}", 1)
 
     def _end(self, reason: str, status: int) -> None:
         if not self._ending:
             self._ending, self._status = reason, status
 
     def _on_signal(self, number: int, frame: object) -> None:
-        self._end(f"signal {signal.Signals(number).name}", 0)
+        self._signals.append(number)  # the core may be at work: the next turn looks
+
+    def _see_to_signals(self, now: float) -> None:
+        self._wakeup.recv(4096)
+        while self._signals:
+            number = self._signals.pop(0)
+            # A batch system sends it to the workers, too: who dies of it now is not to blame.
+            self._workforce.forgives_sigterm = True
+            if number == signal.SIGTERM and self._config.grace_s and self._end_due == inf:
+                _log.warning("SIGTERM: what runs has %g s to finish", self._config.grace_s)
+                self._end_due = now + self._config.grace_s
+                self._start_draining()
+            else:
+                self._end(f"signal {signal.Signals(number).name}", 0)
+
+    def _see_to_deadlines(self, now: float) -> None:
+        if now >= self._drain_due:
+            self._drain_due = inf
+            _log.info("manager %s drains: it has been there for %g s", self._uid, self._config.drain_s)
+            self._start_draining()
+        if now >= self._end_due:
+            self._end("signal SIGTERM, and its grace is over", 0)
+
+    def _start_draining(self) -> None:
+        self._core.drain()
+        self._peer.send(wire.Drain())
 
     # -- orders ---------------------------------------------------------------------------------
 
@@ -218,26 +260,14 @@ class ManagerLoop:
             _log.exception("a message of the interchange makes no sense")
 
     def _registration(self, repeated: list[int]) -> wire.Register:
-        return wire.Register(
-            version=wire.VERSION,
-            uid=self._uid,
-            block=self._config.block,
-            host=self._host,
-            pid=os.getpid(),
-            python=f"{sys.version_info.major}.{sys.version_info.minor}",
-            fanflow=__version__,
-            cloudpickle=importlib.metadata.version("cloudpickle"),
-            slots=self._config.slots,
-            prefetch=self._config.prefetch,
-            holds=[*self._core.attempts, *repeated],
-        )
+        return self._node.registration([*self._core.attempts, *repeated])
 
     def _on_accepted(self, header: wire.Accepted, frames: Frames) -> None:
         _log.info("manager %s of block %s was accepted", self._uid, self._config.block)
         self._peer.accepted(header)
         if self._core.is_draining:
             self._peer.send(wire.Drain())
-        elif self._core.wanted != self._config.slots + self._config.prefetch:
+        elif self._core.wanted != self._node.plan.workers + self._config.prefetch:
             self._peer.send(wire.Want(self._core.wanted))
 
     def _on_refused(self, header: wire.Refused, frames: Frames) -> None:
@@ -290,35 +320,46 @@ class ManagerLoop:
     def _on_heartbeat(self, header: wire.Heartbeat, frames: Frames) -> None:
         pass
 
-    def _plan(self, number: int) -> WorkerPlan:
-        config = self._config
-        environment = {
-            "PARSL_WORKER_RANK": str(number),
-            "PARSL_WORKER_COUNT": str(config.slots),
-            "PARSL_WORKER_POOL_ID": self._uid,
-            "PARSL_WORKER_BLOCK_ID": config.block,
-        }
-        return WorkerPlan(
-            number,
-            os.path.join(os.path.abspath(config.log_directory), f"worker_{number}.log"),
-            config.directory or os.getcwd(),
-            list(sys.path) if config.path is None else config.path,
-            list(sys.argv) if config.argv is None else config.argv,
-            {**config.environment, **environment},
-        )
+    def _on_ask(self, header: wire.Ask, frames: Frames) -> None:
+        self._questions.append(header.number)
+        if self._packages is None:
+            path = self._node.config.path
+            self._packages = PackageReader(list(sys.path) if path is None else path)
+
+    def _read_packages(self) -> None:
+        """Go on reading what was asked for, and answer when everything has been read."""
+        found = self._packages.advance() if self._packages is not None else None
+        if found is not None:
+            for question in self._questions:
+                self._peer.send(wire.Answer(question, [found]))
+            self._questions.clear()
+            self._packages = None
 
 
 def run(config: ManagerConfig, control: socket.socket, zygote_pid: int) -> int:
     """Be a manager; returns the status for the process."""
-    handler = logging.FileHandler(os.path.join(config.log_directory, "manager.log"))
+    node = Node(config)
+    _start_log(node)
+    _log.info(
+        "manager %s of block %s on %s, Python %s: %s",
+        node.uid,
+        config.block,
+        node.host,
+        platform.python_version(),
+        node.trouble or node.plan.sentence(),
+    )
+    return ManagerLoop(node, control, zygote_pid).run()
+
+
+def _start_log(node: Node) -> None:
+    path = os.path.join(node.logs, "manager.log")
+    handler: logging.Handler
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
+        handler = logging.FileHandler(path)
+    except OSError as error:
+        node.trouble = node.trouble or f"it cannot write its log {path}: {error.strerror}"
+        handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     _log.addHandler(handler)
     _log.setLevel(logging.INFO)
-    loop = ManagerLoop(config, control, zygote_pid)
-    _log.info(
-        "manager with %d workers on %s, Python %s",
-        config.slots,
-        socket.gethostname(),
-        platform.python_version(),
-    )
-    return loop.run()

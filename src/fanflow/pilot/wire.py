@@ -138,7 +138,7 @@ class Ask(Message):
 
     number: int
     what: str
-    """`managers` or `blocks`."""
+    """`managers`, `blocks` or `packages`; the last goes on to the managers."""
 
 
 class Answer(Message):
@@ -188,6 +188,8 @@ class ManagerLeft(Message):
     block: str
     host: str
     reason: str
+    is_failure: bool = False
+    """As in `Leave`."""
 
 
 class ManagerRefused(Message):
@@ -228,9 +230,38 @@ class Register(Message):
     """Attempts that its workers can run at one time."""
     prefetch: int = 0
     """Attempts that it takes beyond that, fixed by the user; 0: adaptive."""
-    packages: dict[str, str] = {}
     holds: Sequence[int] = ()
     """Attempts that it has, running or not: not empty when it registers again."""
+    trouble: str = ""
+    """Why it cannot work. It registers all the same, to be refused: so the client hears of it."""
+    node: NodeDescription | None = None
+
+
+class NodeDescription(msgspec.Struct, array_like=True, gc=False):
+    """What a manager says of its node. Facts for users; nothing is decided by them."""
+
+    python: str = ""
+    """Full version."""
+    os: str = ""
+    cpu_count: int = 0
+    total_memory: int = 0
+    """Bytes."""
+    directory: str = ""
+    """Where it works."""
+    started: float = 0.0
+    """Seconds since the epoch, by the node's clock."""
+    drains: float = 0.0
+    """When it will take no more attempts, likewise; 0: never."""
+    plan: str = ""
+    """Such as `2 workers, 0 cores idle`."""
+
+
+class Leave(Message):
+    """The manager ends now, on its own accord; its attempts have been reported."""
+
+    reason: str
+    is_failure: bool = False
+    """It could not work: another one like it would fare no better."""
 
 
 class Accepted(Message):
@@ -266,8 +297,8 @@ class Drain(Message):
 
 FromClient = Hello | Function | Tasks | Chunk | Cancel | Ask | Hold | Admit | Revoke | Bye
 ToClient = Results | Chunk | Answer | ManagerJoined | ManagerLeft | ManagerRefused | Printed | Heartbeat
-FromManager = Register | Results | Chunk | Want | Return | Drain | Heartbeat | Printed
-ToManager = Accepted | Refused | Function | Tasks | Chunk | Cancel | Drain | Heartbeat
+FromManager = Register | Results | Chunk | Want | Return | Drain | Heartbeat | Printed | Answer | Leave
+ToManager = Accepted | Refused | Function | Tasks | Chunk | Cancel | Drain | Heartbeat | Ask
 
 _encoder = msgspec.msgpack.Encoder()
 decode_from_client = msgspec.msgpack.Decoder(FromClient).decode

@@ -18,9 +18,11 @@ WANTS_FUNCTION: Final = 4
 """Worker: it lacks the function whose number is in place of the attempt."""
 WANTS_PAYLOAD: Final = 5
 """Worker: it is about to start an attempt with a large payload."""
-FUNCTION: Final = 6
+UNFIT: Final = 6
+"""Worker: why it cannot even begin, as text."""
+FUNCTION: Final = 7
 """Manager: the body of a function."""
-PAYLOAD: Final = 7
+PAYLOAD: Final = 8
 """Manager: the payload of an attempt."""
 
 HEADER: Final = struct.Struct("<BQQQ")
@@ -142,7 +144,7 @@ class RecordReader:
                     return
             elif kind == RESULT and stop <= end:
                 results.append((attempt, value, data[start:stop], size))
-            elif not RESULT <= kind <= WANTS_PAYLOAD or size > LARGE_RESULT:
+            elif not RESULT <= kind <= UNFIT or size > LARGE_RESULT:
                 raise LinkError(f"a record of kind {kind} with {size} bytes")
             elif stop <= end:
                 self.others.append(Record(kind, attempt, value, data[start:stop]))

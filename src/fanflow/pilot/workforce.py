@@ -20,6 +20,7 @@ from fanflow.pilot.worker_records import (
     PAYLOAD,
     PRINTED,
     READY,
+    UNFIT,
     WANTS_FUNCTION,
     WANTS_PAYLOAD,
     LinkError,
@@ -87,6 +88,12 @@ class Workforce:
         """Of large results; the caller passes them on before the outcomes."""
         self.printed: list[tuple[int, str, bool]] = []
         """Attempt, text, whether it is of standard error."""
+        self.forgives_sigterm = False
+        """Whether SIGTERM comes from outside: whom it ends is not to blame."""
+        self.last_end = ""
+        """How the worker that ended last did so."""
+        self._unfit: dict[int, str] = {}
+        """Workers that could not begin, and why."""
 
     def fileno(self) -> int:
         """Readable when `serve` has something to do."""
@@ -170,6 +177,8 @@ class Workforce:
             self._core.worker_ready(handle.number)
         elif record.kind == PRINTED:
             self.printed.append((record.attempt, record.data.decode("utf-8", "replace"), bool(record.value)))
+        elif record.kind == UNFIT:
+            self._unfit[handle.number] = record.data.decode("utf-8", "replace")
         else:
             handle.answer(*self._answer_to(record))
             self._watch(handle)
@@ -206,12 +215,16 @@ class Workforce:
             detail = f"it wrote into its connection to the manager ({reason})"
         else:
             self._read_to_end(handle, now)
+            detail = self._unfit.pop(report.number, detail)
+        is_blamed = not (self.forgives_sigterm and detail == "SIGTERM")
         tail = handle.log_tail()
         if tail:
             detail += f"; its log {handle.log} ends with:\n{tail}"
         _log.warning("worker %d (process %d) ended: %s", report.number, handle.pid, detail)
         self._core.looked(report.number, handle.take_back(), now)
-        self._core.worker_ended(report.number, Loss(cause, report.number, self._host, detail))
+        self.last_end = detail
+        loss = Loss(cause, report.number, self._host, detail, blames_task=is_blamed)
+        self._core.worker_ended(report.number, loss)
         self._forget(handle)
 
     def _read_to_end(self, handle: WorkerHandle, now: float) -> None:

@@ -25,6 +25,7 @@ from typing import Final, NamedTuple, cast
 from fanflow.pilot import process_table
 from fanflow.pilot.process_control import become_subreaper, die_with_parent
 from fanflow.pilot.worker_link import WorkerEnds
+from fanflow.pilot.worker_records import HEADER, UNFIT
 
 FORKED: Final = 1
 ENDED: Final = 2
@@ -59,6 +60,11 @@ class WorkerPlan(NamedTuple):
     argv: list[str]
     environment: dict[str, str]
     """Set on top of the zygote's."""
+    cores: list[int]
+    """That it is bound to; empty: those of the zygote."""
+
+
+_PlanFields = tuple[int, str, str, list[str], list[str], dict[str, str], list[int]]
 
 
 def pack_plan(plan: WorkerPlan) -> bytes:
@@ -139,8 +145,7 @@ class Zygote:
             return False
         verb, what = cast("tuple[str, object]", marshal.loads(request))
         if verb == "fork":
-            plan = cast("tuple[int, str, str, list[str], list[str], dict[str, str]]", what)
-            self._fork(WorkerPlan(*plan), descriptors)
+            self._fork(WorkerPlan(*cast("_PlanFields", what)), descriptors)
         else:
             self._kill(cast("int", what))
         return True
@@ -166,7 +171,11 @@ class Zygote:
             signal.set_wakeup_fd(-1)
             for end in (self._control, *self._wakeup):
                 end.close()
-            _begin_life(plan)
+            try:
+                _begin_life(plan)
+            except Exception as error:
+                _say_unfit(ends, f"{type(error).__name__}: {error}")
+                raise
             importlib.import_module("fanflow.pilot.worker").work(ends, plan.log)
         except BaseException:  # noqa: BLE001 - the zygote's code must not run on in this process
             traceback.print_exc()
@@ -253,8 +262,16 @@ def _ignore_signals() -> tuple[socket.socket, socket.socket]:
     return inner, outer
 
 
+def _say_unfit(ends: WorkerEnds, reason: str) -> None:
+    data = reason.encode("utf-8", "replace")
+    with contextlib.suppress(OSError):
+        os.write(ends.stream, HEADER.pack(UNFIT, 0, 0, len(data)) + data)
+
+
 def _begin_life(plan: WorkerPlan) -> None:
     os.setsid()
+    if plan.cores:
+        os.sched_setaffinity(0, plan.cores)
     for number in _DEFAULT_SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
