@@ -55,4 +55,45 @@ CATALOGUE = (
         target="benchmarks.life:life",
         summary="from load to the first result, and shutdown",
     ),
+    Benchmark(
+        name="pilot_speed",
+        target="benchmarks.pilot_speed:speed",
+        summary="no-op tasks on two worker processes: CPU and tasks per second, against the limit",
+    ),
+    Benchmark(
+        name="pilot_peers",
+        target="benchmarks.pilot_speed:beside_others",
+        summary="the same tasks on other systems, where they are installed",
+    ),
+    Benchmark(
+        name="pilot_latency",
+        target="benchmarks.pilot_latency:latency",
+        summary="one task at a time, and a chain, on worker processes",
+    ),
+    Benchmark(
+        name="pilot_life",
+        target="benchmarks.pilot_latency:life",
+        summary="from load to the first result of a worker process, and shutdown",
+    ),
+    Benchmark(
+        name="pilot_mixes",
+        target="benchmarks.pilot_mixes:mixes",
+        summary="sleeping tasks, and few long ones among many instant ones, against the ideal",
+    ),
+    Benchmark(
+        name="pilot_arrays",
+        target="benchmarks.pilot_payloads:arrays",
+        summary="100 MB as argument and as result of a worker process",
+    ),
+    Benchmark(
+        name="pilot_bash",
+        target="benchmarks.pilot_payloads:bash",
+        summary="500 bash apps that run `true` on worker processes",
+    ),
+    Benchmark(
+        name="pilot_memory",
+        target="benchmarks.pilot_memory:memory",
+        summary="bytes per task that waits for a worker process, and of a million of them",
+        limit_seconds=600.0,
+    ),
 )

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -50,13 +50,15 @@ def run_child(target: str, settings: str, sizes: Sequence[int], limit_seconds: f
         return output.read_bytes()
 
 
-def run_bounded(argv: Sequence[str], place: str, limit_seconds: float) -> tuple[int | None, str]:
-    """Exit status (none: out of time) and the end of the output; nothing of its group survives."""
+def run_bounded(
+    argv: Sequence[str], place: str, limit_seconds: float, variables: Mapping[str, str] | None = None
+) -> tuple[int | None, str]:
+    """Exit status (none: out of time) and the end of the output; nothing of its group survives then."""
     with tempfile.TemporaryFile() as output:
         child = subprocess.Popen(
             argv,
             cwd=place,
-            env=environment(),
+            env=environment() if variables is None else variables,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
