@@ -9,13 +9,23 @@ from typing import cast
 
 from fanflow.config.checks import OPTION_NAMES, Problem, check_executors, find_problems, suggest
 from fanflow.config.options import Config
-from fanflow.config.registry import ExecutorFactory, executor_factory, import_object
+from fanflow.config.registry import (
+    EXECUTORS,
+    LAUNCHERS,
+    PROVIDERS,
+    PluginFactory,
+    PluginKind,
+    import_object,
+    plugin_factory,
+)
 from fanflow.errors import ConfigurationError, OptionTypeError
 from fanflow.logs.configs import LogConfig
 from fanflow.spi.executor import ExecutorSpec
 
 _REFERENCE = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
 _REFERENCE_OPTIONS = frozenset({"dependency_resolver", "initialize_logging", "retry_handler", "std_autopath"})
+_NESTED = {"launcher": LAUNCHERS, "provider": PROVIDERS}
+"""Options that a table of their own describes."""
 _TEXT_TYPES = frozenset({"str", "Path", "PathLike", "Any", "object"})
 
 
@@ -23,8 +33,8 @@ def config_from_mapping(mapping: Mapping[str, object], source: str) -> Config:
     """A configuration from data.
 
     Keys are the options of `Config`. `executors` is a list of tables: `type` is a registered name, the
-    other keys are options of that executor. What is not data, such as a function, is given as a string
-    `module:attribute`.
+    other keys are options of that executor. Its `provider`, and the `launcher` of that, are tables too.
+    What is not data, such as a function, is given as a string `module:attribute`.
 
     Args:
         mapping: The data.
@@ -100,36 +110,43 @@ def _executors(value: object, problems: list[Problem]) -> tuple[ExecutorSpec, ..
 
 
 def _executor(path: str, table: dict[str, object], problems: list[Problem]) -> ExecutorSpec | None:
+    spec = _plugin(EXECUTORS, path, table, problems)
+    if spec is None or isinstance(spec, ExecutorSpec):
+        return spec
+    problems.append(Problem(path, f"type {table['type']!r} made {spec!r}, which is no executor"))
+    return None
+
+
+def _plugin(kind: PluginKind, path: str, table: dict[str, object], problems: list[Problem]) -> object:
+    """What a table with a `type` describes; None if there is a problem."""
     name = table.get("type")
     if not isinstance(name, str):
-        problems.append(Problem(f"{path}.type", "the name of an executor type", is_type=True, value=name))
+        article = "an" if kind.noun[0] in "aeiou" else "a"
+        reason = f"the name of {article} {kind.noun} type"
+        problems.append(Problem(f"{path}.type", reason, is_type=True, value=name))
         return None
     try:
-        factory = executor_factory(name)
+        factory = plugin_factory(kind, name)
     except ConfigurationError as error:
         problems.append(Problem(f"{path}.type", str(error)))
         return None
     before = len(problems)
-    options = _executor_options(path, name, factory, table, problems)
+    options = _plugin_options(path, f"{kind.noun} type {name!r}", factory, table, problems)
     if len(problems) > before:
         return None
     try:
-        spec = cast("object", factory(**options))
+        return factory(**options)
     except OptionTypeError as error:
         problems.append(Problem(f"{path}.{error.option}", str(error)))
     except ConfigurationError as error:
         problems.append(Problem(path, str(error)))
     except Exception as error:  # noqa: BLE001 - may be another package's code
         problems.append(Problem(path, f"type {name!r} raised {type(error).__name__}: {error}"))
-    else:
-        if isinstance(spec, ExecutorSpec):
-            return spec
-        problems.append(Problem(path, f"type {name!r} made {spec!r}, which is no executor"))
     return None
 
 
-def _executor_options(
-    path: str, name: str, factory: ExecutorFactory, table: dict[str, object], problems: list[Problem]
+def _plugin_options(
+    path: str, owner: str, factory: PluginFactory, table: dict[str, object], problems: list[Problem]
 ) -> dict[str, object]:
     """The keyword arguments for the factory; what does not fit its signature becomes a problem."""
     parameters = dict(inspect.signature(factory).parameters)
@@ -145,8 +162,11 @@ def _executor_options(
             continue
         if key not in named and inspect.Parameter.VAR_KEYWORD not in kinds:
             hint = suggest(key, named)
-            reason = f"is no option of executor type {name!r}; {hint}options are {', '.join(named)}"
+            reason = f"is no option of {owner}; {hint}options are {', '.join(named)}"
             problems.append(Problem(f"{path}.{key}", reason))
+            continue
+        if key in _NESTED and isinstance(value, dict):
+            options[key] = _plugin(_NESTED[key], f"{path}.{key}", cast("dict[str, object]", value), problems)
             continue
         options[key] = value
         if isinstance(value, str) and _REFERENCE.fullmatch(value) and key in named and _is_object(named[key]):
@@ -156,7 +176,7 @@ def _executor_options(
                 problems.append(_bad_reference(f"{path}.{key}", value, error))
     for key, parameter in named.items():
         if parameter.default is parameter.empty and key not in table:
-            problems.append(Problem(f"{path}.{key}", f"is missing; executor type {name!r} needs it"))
+            problems.append(Problem(f"{path}.{key}", f"is missing; {owner} needs it"))
     return options
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from fanflow.errors import OptionTypeError
 from fanflow.launchers.launcher import Launcher
 
@@ -28,7 +30,7 @@ class WrappedLauncher(Launcher):
 
     def __init__(self, prepend: str, debug: bool = True) -> None:
         super().__init__(debug)
-        given: object = prepend
+        given = cast("object", prepend)
         if not isinstance(given, str):
             raise OptionTypeError("WrappedLauncher", "prepend", given, "shell text (a str)")
         self.prepend = prepend
