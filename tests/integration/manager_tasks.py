@@ -109,3 +109,18 @@ def make(size: int) -> bytes:
 def pause_and_tell(folder: str, seconds: float) -> None:
     Path(folder, f"started-{os.getpid()}").touch()
     time.sleep(seconds)
+
+
+def grow(mebibytes: int) -> int:
+    """Hold so much at once, and no more afterwards."""
+    return len(b"x" * (mebibytes << 20))
+
+
+def grow_in_child(mebibytes: int) -> int:
+    """Succeeds whatever becomes of the child."""
+    script = f"len(b'x' * ({mebibytes} << 20))"
+    return subprocess.run([sys.executable, "-S", "-c", script], check=False).returncode
+
+
+def cores_of_this() -> list[int]:
+    return sorted(os.sched_getaffinity(0))

@@ -7,7 +7,7 @@ from math import inf
 from typing import Final
 
 from fanflow.pilot.appetite import Appetite
-from fanflow.pilot.manager_orders import Orders
+from fanflow.pilot.manager_orders import Orders, describe_memory
 from fanflow.pilot.slots import (
     HORIZON_US,
     LONG_US,
@@ -199,11 +199,15 @@ class ManagerCore:
         slot = self.slots[number]
         limit = slot.sent[0].item.memory_bytes if slot.sent else 0
         if limit and used > limit:
-            mib = 1 << 20
-            detail = f"it held {used / mib:.0f} MiB of memory, its limit is {limit / mib:.0f} MiB"
-            self._condemn(slot, Loss("memory", number, self._host, detail))
+            self.ran_out_of_memory(number, describe_memory(limit, used))
         slot.memory_due = now + MEMORY_PERIOD_S
         self._set_due(slot, now)
+
+    def ran_out_of_memory(self, number: int, detail: str) -> None:
+        """What the worker runs has held more than it may: it ends."""
+        slot = self.slots[number]
+        if slot.sent and slot.doom[1] is None:
+            self._condemn(slot, Loss("memory", number, self._host, detail))
 
     def worker_ended(self, number: int, loss: Loss) -> None:
         """A worker is gone; its results have been reported and its packets taken back before.
@@ -257,10 +261,13 @@ class ManagerCore:
             if not pool:
                 return
             slot = next(iter(pool.values()))
+            if slot.sent and slot.memory_bytes != head.item.memory_bytes:
+                return  # the limit is the worker's: it can change when the worker is idle
             self._send(slot, self._take_group(slot, -(-len(line) // len(pool))), now)
 
     def _take_group(self, slot: Slot, share: int) -> list[Attempt]:
         line, group, size = self._line, list[Attempt](), 0
+        memory_bytes = line.first().item.memory_bytes
         most = min(share, PACKET_TASKS)
         load_us = slot.load_us
         end_us = min(HORIZON_US, load_us + PACKET_US)
@@ -270,6 +277,8 @@ class ManagerCore:
             is_alone = not 0 <= mean_us < LONG_US
             size += attempt.size
             if group and (is_alone or size > PACKET_BYTES or attempt.item.slots > 1):
+                break
+            if attempt.item.memory_bytes != memory_bytes:
                 break
             group.append(line.take())
             attempt.estimate_us = mean_us + OVERHEAD_US if mean_us >= 0 else UNKNOWN_US
@@ -281,6 +290,10 @@ class ManagerCore:
     def _send(self, slot: Slot, group: list[Attempt], now: float) -> None:
         if not slot.sent:
             slot.since = now
+        memory_bytes = group[0].item.memory_bytes
+        if memory_bytes != slot.memory_bytes:
+            slot.memory_bytes = memory_bytes
+            self._orders.limits.append((slot.number, memory_bytes))
         slot.sent.extend(group)
         for attempt in group:
             slot.load_us += attempt.estimate_us

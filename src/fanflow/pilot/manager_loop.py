@@ -188,6 +188,8 @@ class ManagerLoop:
             self._report(orders, now)
             for number in orders.start:
                 workforce.start(number)
+            for number, limit in orders.limits:
+                workforce.limit(number, limit)
             for number, tasks in orders.packets:
                 workforce.send(number, tasks)
             for number in orders.measure:

@@ -7,12 +7,10 @@ import select
 import signal
 import socket
 from dataclasses import dataclass
-from typing import Final
 
 from fanflow.pilot import zygote
+from fanflow.pilot.control_groups import count_oom_kills, count_system_oom_kills, own_directory
 from fanflow.pilot.worker_handle import WorkerHandle
-
-_OOM_COUNTER: Final = b"oom_kill "
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +39,10 @@ class Nursery:
 
     def __init__(self, control: socket.socket, pid: int) -> None:
         self._control = control
-        self._pid = pid
-        self._oom_kills = _oom_kills()
+        self.pid = pid
+        groups = (own_directory(""), own_directory("memory"))
+        self._group = next((group for group in groups if count_oom_kills(group) is not None), "")
+        self._oom_kills = self._count_oom_kills()
         control.setblocking(False)
 
     def fileno(self) -> int:
@@ -91,30 +91,28 @@ class Nursery:
             return "exit", f"exit status {code}"
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
         if code == -signal.SIGKILL:
-            kills = _oom_kills()
+            kills = self._count_oom_kills()
             if kills > self._oom_kills:
                 self._oom_kills = kills
-                return "memory", f"the system ran out of memory; the worker held {report.peak >> 20} MiB"
+                return (
+                    "memory",
+                    f"the node or this job ran out of memory; its peak was {report.peak >> 20} MiB",
+                )
         return "signal", name
+
+    def _count_oom_kills(self) -> int:
+        """The own group's, where it counts; else also those of others, who end seldom."""
+        own = count_oom_kills(self._group)
+        return count_system_oom_kills() if own is None else own
 
     def close(self, patience_s: float) -> None:
         """Let the zygote end, and all workers with it."""
         self._control.close()
         try:
-            descriptor = os.pidfd_open(self._pid)
+            descriptor = os.pidfd_open(self.pid)
         except OSError:
             return
         if not select.select([descriptor], [], [], patience_s)[0]:
             signal.pidfd_send_signal(descriptor, signal.SIGKILL)
         os.close(descriptor)
-        os.waitpid(self._pid, 0)
-
-
-def _oom_kills() -> int:
-    """Processes that the kernel has killed for want of memory since it started."""
-    try:
-        with open("/proc/vmstat", "rb") as file:
-            line = next((line for line in file if line.startswith(_OOM_COUNTER)), b"0")
-    except OSError:
-        return 0
-    return int(line.split()[-1])
+        os.waitpid(self.pid, 0)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from fanflow.codec.calls import pack_parts
 from fanflow.errors import InvalidResourceSpecification
 from fanflow.model.attempts import Launch
 from fanflow.pilot import wire
 from fanflow.pilot.wire import CHUNK_BYTES, INLINE_LIMIT, Chunk, Function, TaskItem
+
+_MB: Final = 1 << 20
+"""Batch systems, too, count memory in powers of two."""
+
+_MOST_MB: Final = 1 << 40
 
 
 class Packed(NamedTuple):
@@ -72,14 +77,27 @@ def pack(launch: Launch, functions: Functions) -> Packed:
 
 
 def _add_resources(item: TaskItem, resources: Mapping[str, object]) -> None:
-    unknown = set(resources) - {"priority"}
+    unknown = set(resources) - {"priority", "memory"}
     if unknown:
-        raise InvalidResourceSpecification(unknown, "this executor takes only 'priority', an int")
-    priority = resources["priority"]
-    if isinstance(priority, bool) or not isinstance(priority, int):
-        raise InvalidResourceSpecification({"priority"}, f"priority must be an int, not {priority!r}")
-    item.priority = priority
+        raise InvalidResourceSpecification(
+            unknown, "this executor takes only 'priority', an int, and 'memory', a limit in MB"
+        )
+    if "priority" in resources:
+        priority = resources["priority"]
+        if isinstance(priority, bool) or not isinstance(priority, int):
+            raise InvalidResourceSpecification({"priority"}, f"priority must be an int, not {priority!r}")
+        item.priority = priority
+    if "memory" in resources:
+        item.memory_bytes = _memory_bytes(resources["memory"])
     item.environment = {f"PARSL_{key.upper()}": str(value) for key, value in resources.items()}
+
+
+def _memory_bytes(memory: object) -> int:
+    if isinstance(memory, bool) or not isinstance(memory, int | float) or not 0 < memory <= _MOST_MB:
+        raise InvalidResourceSpecification(
+            {"memory"}, f"memory must be a number of MB above 0, such as 500, not {memory!r}"
+        )
+    return max(1, round(memory * _MB))
 
 
 def chunks_of(attempt: int, body: bytes, *, is_result: bool = False) -> Iterator[list[bytes | memoryview]]:

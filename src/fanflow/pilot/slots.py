@@ -34,8 +34,8 @@ class Slot:
     """The place of one worker; workers come and go."""
 
     __slots__ = (
-        "doom", "due", "is_ready", "is_reserved", "is_stuck", "load_us", "look_due", "memory_due", "number",
-        "sent", "since", "trapped",
+        "doom", "due", "is_ready", "is_reserved", "is_stuck", "load_us", "look_due", "memory_bytes",
+        "memory_due", "number", "sent", "since", "trapped",
     )  # fmt: skip
 
     def __init__(self, number: int) -> None:
@@ -51,6 +51,8 @@ class Slot:
         """In the order in which they run; the first is running, as far as is known."""
         self.load_us = 0.0
         """Estimated run time of what was sent."""
+        self.memory_bytes = 0
+        """The limit of everything that was sent, and of the worker; 0: none."""
         self.since = 0.0
         """When the first was sent, or is known to have become the first: not before it started."""
         self.trapped = 0

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
+from fanflow.pilot.memory_groups import MemoryGroup
 from fanflow.pilot.wire import CHUNK_BYTES
 from fanflow.pilot.worker_link import Page, WorkerEnds
 from fanflow.pilot.worker_records import (
@@ -40,6 +41,8 @@ class WorkerHandle:
         self.log = log
         self.pid = 0
         """0 until the zygote has forked it."""
+        self.memory: MemoryGroup | None = None
+        """Made when a task has a limit for the first time, and if that is possible."""
         self.reader = RecordReader(CHUNK_BYTES)
         self._log_start = os.path.getsize(log) if os.path.exists(log) else 0
         kind = socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK

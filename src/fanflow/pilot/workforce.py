@@ -12,6 +12,8 @@ from typing import Final
 
 from fanflow.pilot import process_table, zygote
 from fanflow.pilot.manager_core import ManagerCore
+from fanflow.pilot.manager_orders import describe_memory
+from fanflow.pilot.memory_groups import MemoryGroup, MemoryGroups, open_groups
 from fanflow.pilot.nursery import Nursery, Report
 from fanflow.pilot.wire import Loss
 from fanflow.pilot.worker_handle import WorkerHandle
@@ -82,6 +84,8 @@ class Workforce:
         """Workers that are killed because what they sent made no sense, and what that was."""
         self._epoll = select.epoll()
         self._epoll.register(nursery.fileno(), select.EPOLLIN)
+        self._groups: MemoryGroups | None = None
+        self._has_looked_for_groups = False
         self._unfinished: set[WorkerHandle] = set()
         """With a large result that waits until the interchange takes more."""
         self.pieces: list[Piece] = []
@@ -159,7 +163,7 @@ class Workforce:
         with contextlib.suppress(OSError, ValueError):  # closed meanwhile
             self._epoll.modify(handle.stream.fileno(), events)
 
-    def _pass_on(self, handle: WorkerHandle, now: float) -> None:
+    def _pass_on(self, handle: WorkerHandle, now: float, *, is_dead: bool = False) -> None:
         reader = handle.reader
         if reader.pieces:
             self.pieces += reader.pieces
@@ -169,11 +173,17 @@ class Workforce:
             for record in others:
                 self._on_record(handle, record)
         if reader.results:
-            self._core.results_came(handle.number, reader.results, now)
-            reader.results = []
+            results, reader.results = reader.results, []
+            is_over = handle.memory is not None and handle.memory.has_killed()
+            if is_over and not is_dead:
+                results.pop()  # the kernel has ended a part of what this task had started
+            self._core.results_came(handle.number, results, now)
+            if is_over and not is_dead:
+                self._core.ran_out_of_memory(handle.number, _describe(handle))
 
     def _on_record(self, handle: WorkerHandle, record: Record) -> None:
         if record.kind == READY:
+            handle.pid = handle.pid or record.value
             self._core.worker_ready(handle.number)
         elif record.kind == PRINTED:
             self.printed.append((record.attempt, record.data.decode("utf-8", "replace"), bool(record.value)))
@@ -210,6 +220,8 @@ class Workforce:
             cause, detail = "exit", f"it could not be forked: {os.strerror(report.value)}"
         else:
             cause, detail = self._nursery.cause_of(report)
+            if handle.memory is not None and handle.memory.has_killed():
+                cause, detail = "memory", _describe(handle)
         reason = self._broken.pop(report.number, None)
         if reason is not None:
             detail = f"it wrote into its connection to the manager ({reason})"
@@ -231,13 +243,15 @@ class Workforce:
         """What a dead worker had sent, and what it had not yet."""
         with contextlib.suppress(LinkError):
             while handle.read():
-                self._pass_on(handle, now)
-        self._pass_on(handle, now)
+                self._pass_on(handle, now, is_dead=True)
+        self._pass_on(handle, now, is_dead=True)
         self._core.results_came(handle.number, handle.unsent_results(), now)
 
     def _forget(self, handle: WorkerHandle) -> None:
         self._unfinished.discard(handle)
         self._by_stream.pop(handle.stream.fileno(), None)
+        if handle.memory is not None and self._groups is not None:
+            self._groups.remove(handle.memory)
         handle.close()
 
     # -- out ------------------------------------------------------------------------------------
@@ -249,6 +263,29 @@ class Workforce:
         self._by_stream[handle.stream.fileno()] = handle
         self._epoll.register(handle.stream.fileno(), select.EPOLLIN)
         self._nursery.fork(plan, handle)
+
+    def limit(self, number: int, limit: int) -> None:
+        """What an idle worker may hold. Where the kernel does not enforce it, `measure` finds out."""
+        handle = self._handles.get(number)
+        if handle is None:
+            return
+        if handle.memory is None and limit:
+            handle.memory = self._group_for(handle)
+        if handle.memory is not None and not handle.memory.set_limit(limit):
+            _log.info("worker %d holds more than %d bytes: it is watched instead", number, limit)
+
+    def _group_for(self, handle: WorkerHandle) -> MemoryGroup | None:
+        if not self._has_looked_for_groups:
+            self._has_looked_for_groups = True
+            self._groups = open_groups(self._nursery.pid)
+            how = "polling" if self._groups is None else "control groups"
+            _log.info("memory limits are enforced by %s", how)
+        group = self._groups.make(handle.number) if self._groups is not None else None
+        if group is not None:
+            with contextlib.suppress(OSError):
+                group.add(handle.pid)
+                return group
+        return None
 
     def send(self, number: int, tasks: Sequence[TaskRecord]) -> None:
         """A packet for a worker."""
@@ -267,8 +304,14 @@ class Workforce:
     def measure(self, number: int, now: float) -> None:
         """Tell the core how much memory a worker's tree holds."""
         handle = self._handles.get(number)
-        if handle is not None:
+        if handle is None:
+            return
+        if handle.memory is None or not handle.memory.limit:
             self._core.memory_measured(number, process_table.resident_bytes(handle.pid), now)
+            return
+        if handle.memory.has_killed():
+            self._core.ran_out_of_memory(number, _describe(handle))
+        self._core.memory_measured(number, 0, now)
 
     def kill(self, number: int) -> None:
         """End a worker and all that it has started."""
@@ -289,3 +332,7 @@ class Workforce:
                         self._handles.pop(report.number, None)
         self._epoll.close()
         self._nursery.close(patience_s=2.0)
+
+
+def _describe(handle: WorkerHandle) -> str:
+    return describe_memory(handle.memory.limit, handle.memory.peak()) if handle.memory is not None else ""

@@ -23,6 +23,7 @@ import types
 from typing import Final, NamedTuple, cast
 
 from fanflow.pilot import process_table
+from fanflow.pilot.memory_groups import remove_groups
 from fanflow.pilot.process_control import become_subreaper, die_with_parent
 from fanflow.pilot.worker_link import WorkerEnds
 from fanflow.pilot.worker_records import HEADER, UNFIT
@@ -133,6 +134,7 @@ class Zygote:
             if self._control.fileno() in ready:
                 is_wanted = self._take_request()
         self._end_all()
+        remove_groups(self._pid)
 
     def _take_request(self) -> bool:
         try:
