@@ -204,7 +204,7 @@ def test_the_memory_of_a_limited_task_is_measured_while_it_runs() -> None:
     core.worker_ended(0, Loss("signal", 0))
     (item,) = core.take_orders(0.6).items
     assert item.lost is not None
-    assert item.lost.detail == "it held 3 MiB of memory, its limit is 1 MiB"
+    assert item.lost.detail == "it ran out of memory: its limit is 1 MiB, its peak was 3 MiB"
 
 
 @pytest.mark.parametrize(("run_us", "least", "most"), [(1, 1500, MOST), (1000, 15, 25), (10**6, 0, 0)])

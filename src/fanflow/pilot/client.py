@@ -38,6 +38,8 @@ class ClientCore:
         """Attempts without an outcome."""
         self.managers: dict[str, wire.ManagerJoined] = {}
         """Managers that take tasks, by uid."""
+        self.failures: list[str] = []
+        """Why managers could not work or were refused, since an attempt had an outcome."""
         self.malformed = 0
         """Messages of the interchange that made no sense."""
         self._unpacker = unpacker
@@ -130,6 +132,8 @@ class ClientCore:
                 self._lost(call, item.lost)
                 continue
             pieces = self._arriving.finish(item.attempt, item.size) if item.size > wire.INLINE_LIMIT else None
+            if self.failures:
+                self.failures.clear()
             event = unpack(AttemptId(item.attempt), call.name, part, pieces)
             if event is not None:
                 self._events.append(event)
@@ -173,10 +177,17 @@ class ClientCore:
 
     def _on_left(self, header: wire.ManagerLeft, frames: Frames) -> None:
         self.managers.pop(header.uid, None)
+        if header.is_failure:
+            self.failures.append(
+                f"manager {header.uid} of block {header.block} on {header.host}: {header.reason}"
+            )
         _log.warning("manager %s of block %s on %s left: %s", *_who(header), header.host, header.reason)
         self._on_manager(header)
 
     def _on_refused(self, header: wire.ManagerRefused, frames: Frames) -> None:
+        self.failures.append(
+            f"manager {header.uid} of block {header.block} on {header.host}: {header.reason}"
+        )
         _log.error("manager %s of block %s on %s was refused: %s", *_who(header), header.host, header.reason)
         self._on_manager(header)
 

@@ -17,6 +17,7 @@ import msgspec
 import zmq
 
 from fanflow._version import __version__
+from fanflow.errors import ExecutorError
 from fanflow.ids import AttemptId, ExecutorLabel
 from fanflow.model.attempts import AttemptEvent, ExecutorFailed, Launch, Lost
 from fanflow.pilot import wire
@@ -45,6 +46,10 @@ _MOST_RESTARTS: Final = 5
 """Interchanges that may die within `_RESTART_WINDOW_S` before the executor has failed."""
 
 _RESTART_WINDOW_S: Final = 60.0
+
+
+_MOST_BAD_MANAGERS: Final = 3
+"""That may be refused, or find that they cannot work, while no other is there."""
 
 
 class Blocks(Protocol):
@@ -232,6 +237,9 @@ class Engine:
         if events:
             self._sink(events)
         self._send(again)
+        failures = self.core.failures
+        if len(failures) >= _MOST_BAD_MANAGERS and not self.core.managers and self._failure is None:
+            self._fail(ExecutorError(self.label, f"no manager can work, the last one was {failures[-1]}"))
         if self._ends.is_set() and not self.core.open:
             self._end()
 
