@@ -46,6 +46,9 @@ class ManagerStand:
         self.run_us: dict[int, int] = {}
         self.returned: list[int] = []
         self.printed: list[wire.Printed] = []
+        self.answers: list[wire.Answer] = []
+        self.left: wire.Leave | None = None
+        self.drains = False
         self.want = 0
         self._arriving = Assembly()
         self._numbers: dict[bytes, int] = {}
@@ -137,6 +140,12 @@ class ManagerStand:
             self.returned += message.attempts
         elif isinstance(message, wire.Printed):
             self.printed.append(message)
+        elif isinstance(message, wire.Answer):
+            self.answers.append(message)
+        elif isinstance(message, wire.Leave):
+            self.left = message
+        elif isinstance(message, wire.Drain):
+            self.drains = True
         elif isinstance(message, wire.Want):
             self.want = message.total
         elif isinstance(message, wire.Chunk):

@@ -108,7 +108,8 @@ class ManagerLoop:
         _log.info("manager %s ends: %s", self._uid, self._ending)
         self._core.abandon(f"manager {self._uid} ended: {self._ending}")
         self._report(self._core.take_orders(time.monotonic()), time.monotonic())
-        self._peer.send(wire.Leave(self._ending, is_failure=self._status != 0))
+        if self._peer.is_accepted:
+            self._peer.send(wire.Leave(self._ending, is_failure=self._status != 0))
         self._workforce.close(_PATIENCE_S)
         self._peer.close(_LINGER_MS)
         signal.set_wakeup_fd(-1)
