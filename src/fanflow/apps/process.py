@@ -28,8 +28,8 @@ from fanflow.errors import AppException
 if TYPE_CHECKING:
     from fanflow.apps.process_tree import ProcessTree
 
-GRACE_SECONDS = 2.0
-"""From SIGTERM to SIGKILL."""
+GRACE_SECONDS = 1.5
+"""From SIGTERM to SIGKILL: what ignores the first is to be gone 2 s after its walltime."""
 
 _KILL_SECONDS = 0.4  # how long we wait for killed processes to be gone
 _KILL_PAUSE_SECONDS = 0.05
