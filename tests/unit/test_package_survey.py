@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from fanflow.pilot import wire
-from fanflow.pilot.interchange_core import InterchangeCore, InterchangeSettings
+from fanflow.pilot.interchange_core import InterchangeCore
+from fanflow.pilot.registration import InterchangeSettings
 
 SETTINGS = InterchangeSettings(run_id="run", python="3.11", fanflow="1")
 

@@ -98,6 +98,26 @@ class Backlog:
             self._cancelled |= wanted
         return wanted
 
+    def remove(self, attempts: set[int]) -> set[int]:
+        """Take these out wherever they stand; returns those that were there. Looks at everything."""
+        found: set[int] = set()
+        for queue in self._batches.values():
+            for batch in queue:
+                rest = range(batch.next, len(batch.items))
+                kept = [place for place in rest if batch.items[place].attempt not in attempts]
+                if len(kept) < len(rest):
+                    found.update(batch.items[place].attempt for place in rest)
+                    found.difference_update(batch.items[place].attempt for place in kept)
+                    batch.items = [batch.items[place] for place in kept]
+                    batch.parts = [batch.parts[place] for place in kept]
+                    batch.next = 0
+                    self._waiting -= len(rest) - len(kept)
+        for attempt in found:
+            self._large.pop(attempt, None)
+        found -= self._cancelled
+        self._cancelled -= attempts
+        return found
+
     def take(self, most: int) -> Parcel:
         """The next attempts, at most so many."""
         parcel = Parcel()

@@ -44,7 +44,8 @@ class ClientCore:
         """Messages of the interchange that made no sense."""
         self._unpacker = unpacker
         self._arriving = Assembly()
-        self._questions: dict[int, Callable[[Facts], None]] = {}
+        self._questions: dict[int, tuple[Frames, Callable[[Facts], None]]] = {}
+        """By number: what was asked, and who waits for the answer."""
         self._numbers = itertools.count()
         self._handlers: dict[type, Callable[..., None]] = {
             wire.Results: self._on_results,
@@ -86,15 +87,27 @@ class ClientCore:
             messages.extend(messages_of(calls))
         return messages
 
-    def everything(self) -> list[Frames]:
-        """Messages for an interchange that knows nothing: all functions, all open attempts."""
-        return [*self.functions.all(), *messages_of(list(self.open.values()))]
+    def takeover(self, patience_ms: int) -> list[Frames]:
+        """Messages for an interchange that replaces a dead one: all that it knew, and whom to wait for.
+
+        Args:
+            patience_ms: How long it waits for managers to come back and say what they hold.
+        """
+        self._arriving = Assembly()  # what had come of large results will not be continued
+        return [
+            *self.functions.all(),
+            *messages_of(list(self.open.values())),
+            *(question for question, _ in self._questions.values()),
+            [wire.encode(wire.Expect(list(self.managers), patience_ms))],
+        ]
 
     def cancel(self, attempts: Sequence[AttemptId]) -> tuple[list[Frames], list[AttemptEvent]]:
         """Messages that stop these, and their outcomes: what comes of them later is dropped."""
         known = [int(attempt) for attempt in attempts if self.open.pop(attempt, None) is not None]
         if not known:
             return [], []
+        for attempt in known:
+            self._arriving.drop(attempt)
         lost: list[AttemptEvent] = [
             Lost(AttemptId(attempt), CancelledError(f"attempt {attempt} was cancelled")) for attempt in known
         ]
@@ -103,8 +116,9 @@ class ClientCore:
     def ask(self, what: str, on_answer: Callable[[Facts], None]) -> Frames:
         """A question to the interchange."""
         number = next(self._numbers)
-        self._questions[number] = on_answer
-        return [wire.encode(wire.Ask(number, what))]
+        question = [wire.encode(wire.Ask(number, what))]
+        self._questions[number] = question, on_answer
+        return question
 
     # -- in -------------------------------------------------------------------------------------
 
@@ -115,7 +129,7 @@ class ClientCore:
             try:
                 header = wire.decode_to_client(frames[0])
                 self._handlers[type(header)](header, frames)
-            except (ValueError, IndexError, AssemblyError):
+            except (ValueError, IndexError, RecursionError):  # those of msgspec are ValueErrors
                 self.malformed += 1
                 _log.exception("a message of the interchange makes no sense")
         again, self._again = self._again, []
@@ -131,7 +145,13 @@ class ClientCore:
             if item.lost is not None:
                 self._lost(call, item.lost)
                 continue
-            pieces = self._arriving.finish(item.attempt, item.size) if item.size > wire.INLINE_LIMIT else None
+            pieces = None
+            if item.size > wire.INLINE_LIMIT:
+                try:
+                    pieces = self._arriving.finish(item.attempt, item.size)
+                except AssemblyError as error:  # the others in this message have come to no harm
+                    self._lost(call, wire.Loss("manager", detail=str(error), blames_task=False))
+                    continue
             if self.failures:
                 self.failures.clear()
             event = unpack(AttemptId(item.attempt), call.name, part, pieces)
@@ -166,9 +186,9 @@ class ClientCore:
         """It is alive, which its process says better."""
 
     def _on_answer(self, header: wire.Answer, frames: Frames) -> None:
-        on_answer = self._questions.pop(header.number, None)
-        if on_answer is not None:
-            on_answer(header.facts)
+        asked = self._questions.pop(header.number, None)
+        if asked is not None:
+            asked[1](header.facts)
 
     def _on_joined(self, header: wire.ManagerJoined, frames: Frames) -> None:
         self.managers[header.uid] = header
@@ -176,7 +196,9 @@ class ClientCore:
         self._on_manager(header)
 
     def _on_left(self, header: wire.ManagerLeft, frames: Frames) -> None:
-        self.managers.pop(header.uid, None)
+        known = self.managers.pop(header.uid, None)
+        if known is not None:  # an interchange that has taken over knows no more than the uid
+            header.block, header.host = known.block, known.host
         if header.is_failure:
             self.failures.append(
                 f"manager {header.uid} of block {header.block} on {header.host}: {header.reason}"

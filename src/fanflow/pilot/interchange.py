@@ -13,7 +13,8 @@ from zmq.utils.monitor import recv_monitor_message
 
 from fanflow.pilot import wire
 from fanflow.pilot.access import Listener
-from fanflow.pilot.interchange_core import InterchangeCore, InterchangeSettings
+from fanflow.pilot.interchange_core import InterchangeCore
+from fanflow.pilot.registration import InterchangeSettings
 from fanflow.pilot.sockets import Frames, receive_all, receive_rest, send, set_limits
 
 _log = logging.getLogger("fanflow.pilot.interchange")

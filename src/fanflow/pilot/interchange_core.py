@@ -2,43 +2,30 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import Final
 
 from fanflow.pilot import wire
 from fanflow.pilot.backlog import Backlog, Parcel
-from fanflow.pilot.chunks import Assembly, AssemblyError
+from fanflow.pilot.chunks import Assembly
 from fanflow.pilot.manager_view import ManagerView
+from fanflow.pilot.outbox import Outbox
+from fanflow.pilot.outcomes import check_sizes, pick
 from fanflow.pilot.package_survey import Survey
+from fanflow.pilot.registration import InterchangeSettings, why_refused
+from fanflow.pilot.roster import Order, Roster
+from fanflow.pilot.takeover import Takeover
 
 Frames = Sequence[bytes | memoryview]
 
+_NONSENSE: Final = (ValueError, IndexError, RecursionError)
+"""What a message raises that makes no sense; the errors of msgspec and `AssemblyError` are ValueErrors."""
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class InterchangeSettings:
-    """What one interchange is started with."""
+_MOST_NONSENSE: Final = 100
+"""Such messages in a row that a manager may send."""
 
-    run_id: str
-    python: str
-    """Major and minor version that managers must have, such as `3.11`."""
-    fanflow: str
-    """Version that managers must have."""
-    heartbeat_ms: int = 5_000
-    threshold_ms: int = 30_000
-
-
-class Outbox:
-    """Messages of one batch, in order."""
-
-    __slots__ = ("ends", "to_client", "to_manager")
-
-    def __init__(self) -> None:
-        self.to_client: list[Frames] = []
-        self.to_manager: list[tuple[bytes, Frames]] = []
-        """Identity of the connection, frames."""
-        self.ends = False
-        """The client said goodbye: send what is there, then exit."""
+_MOST_WANTED: Final = 1 << 20
+_TAKEOVER_TICK_S: Final = 0.05
 
 
 class InterchangeCore:
@@ -56,19 +43,19 @@ class InterchangeCore:
     def __init__(
         self,
         settings: InterchangeSettings,
-        order: Callable[[Sequence[ManagerView]], Sequence[ManagerView]] | None = None,
+        order: Order | None = None,
     ) -> None:
         self.settings = settings
-        self.managers: OrderedDict[bytes, ManagerView] = OrderedDict()
-        """By connection; those that were silent longest come first."""
+        self.roster = Roster()
         self.backlog = Backlog()
         self.malformed = 0
         """Messages that were dropped because they made no sense, or came from strangers."""
+        self.strays = 0
+        """Outcomes that were dropped because their manager did not hold the attempt."""
+        self._takeover = Takeover() if settings.takes_over else None
+        self._overdue: set[str] = set()
+        """Managers that did not come in time after a takeover, and may come yet."""
         self._order = order
-        self._free: dict[bytes, ManagerView] = {}
-        """Managers with idle workers."""
-        self._spare: dict[bytes, ManagerView] = {}
-        """Managers without, that take more all the same."""
         self._functions: dict[int, Frames] = {}
         self._arriving = Assembly()
         self._held_blocks: set[str] = set()
@@ -85,6 +72,7 @@ class InterchangeCore:
             wire.Hold: self._on_hold,
             wire.Admit: self._on_admit,
             wire.Revoke: self._on_revoke,
+            wire.Expect: self._on_expect,
             wire.Bye: self._on_bye,
         }
         self._manager_handlers: dict[type, Callable[..., None]] = {
@@ -112,11 +100,11 @@ class InterchangeCore:
         try:
             header = wire.decode_from_client(frames[0])
             self._client_handlers[type(header)](header, frames)
-        except (ValueError, IndexError, AssemblyError):  # msgspec's errors are ValueErrors
+        except _NONSENSE:
             self.malformed += 1
 
     def from_manager(self, identity: bytes, frames: Frames, now: float) -> None:
-        """One message of a manager. Nonsense costs the manager nothing but the message.
+        """One message of a manager. Nonsense is dropped; one that sends nothing else is given up.
 
         Args:
             identity: Of the connection.
@@ -124,24 +112,29 @@ class InterchangeCore:
             now: Monotonic seconds.
         """
         self._now = max(self._now, now)
+        manager = self.roster.by_connection.get(identity)
         try:
             header = wire.decode_from_manager(frames[0])
-            manager = self.managers.get(identity)
             if type(header) is wire.Register:
                 self._register(identity, header, now)
             elif manager is None:
                 self.malformed += 1  # before it registered, or after it was given up: it must register
-                self._send(identity, wire.Refused("unknown manager: register first"))
+                self._outbox.send(identity, wire.Refused("unknown manager: register first"))
             else:
-                manager.last_seen = now
-                self.managers.move_to_end(identity)
+                self.roster.heard(manager, now)
                 self._manager_handlers[type(header)](manager, header, frames)
-        except (ValueError, IndexError, AssemblyError):
+                manager.nonsense = 0
+        except _NONSENSE:
             self.malformed += 1
+            if manager is not None:
+                manager.nonsense += 1
+                if manager.nonsense >= _MOST_NONSENSE:
+                    self._outbox.send(identity, wire.Refused("its messages make no sense"))
+                    self._give_up(manager, "its messages make no sense")
 
     def connection_ended(self, identity: bytes) -> None:
         """The transport says that this peer is gone."""
-        manager = self.managers.get(identity)
+        manager = self.roster.by_connection.get(identity)
         if manager is not None:
             self._give_up(manager, "its connection ended")
 
@@ -152,69 +145,34 @@ class InterchangeCore:
             When to tick again at the latest.
         """
         threshold = self.settings.threshold_ms / 1000
-        while self.managers:
-            manager = next(iter(self.managers.values()))
+        due = now + (threshold if self._takeover is None else _TAKEOVER_TICK_S)
+        while manager := self.roster.most_silent():
             if now - manager.last_seen <= threshold:
-                return manager.last_seen + threshold
+                due = min(due, manager.last_seen + threshold)
+                break
             self._give_up(manager, f"nothing was heard of it for {now - manager.last_seen:.0f} s")
-        return now + threshold
+        if self._takeover is not None and self._takeover.is_over(now):
+            self._end_takeover(self._takeover)
+        return due
 
     def take_outbox(self) -> Outbox:
         """Hand out what waits and can go, and give the messages of this batch to the shell."""
+        if self._takeover is not None and self._takeover.is_complete:
+            self._end_takeover(self._takeover)
         if self.backlog:
-            self._dispatch()
+            for manager, parcel in self.roster.deal(self.backlog, self._order):
+                self._hand_over(manager, parcel)
         outbox, self._outbox = self._outbox, Outbox()
         return outbox
 
     # -- out ------------------------------------------------------------------------------------
 
-    def _send(self, identity: bytes, header: wire.Message, *frames: bytes | memoryview) -> None:
-        self._outbox.to_manager.append((identity, (wire.encode(header), *frames)))
-
-    def _tell(self, header: wire.Message, *frames: bytes | memoryview) -> None:
-        self._outbox.to_client.append((wire.encode(header), *frames))
-
-    def _note(self, manager: ManagerView) -> None:
-        """Keep track of who has room, so that nobody has to look at all managers."""
-        identity = manager.identity
-        if manager.free_slots() > 0:
-            self._free[identity] = manager
-            self._spare.pop(identity, None)
-        else:
-            self._free.pop(identity, None)
-            if manager.spare_room() > 0:
-                self._spare[identity] = manager
-            else:
-                self._spare.pop(identity, None)
-
-    def _dispatch(self) -> None:
-        # Free places first, then what managers take beyond that to hide the way here and back.
-        for ready, room_of in ((self._free, ManagerView.free_slots), (self._spare, ManagerView.spare_room)):
-            turns = len(ready)
-            wanted = iter(self._order(list(ready.values()))) if self._order is not None else None
-            while turns and self.backlog and ready:
-                manager = next(wanted, None) if wanted is not None else next(iter(ready.values()))
-                if manager is None:
-                    break
-                fair = -(-len(self.backlog) // turns)
-                turns -= 1
-                parcel = self.backlog.take(min(room_of(manager), fair))
-                del ready[manager.identity]  # to the end, if it still has room
-                if parcel.items:
-                    self._hand_over(manager, parcel)
-                self._note(manager)
-
     def _hand_over(self, manager: ManagerView, parcel: Parcel) -> None:
         for number in parcel.functions() - manager.functions:
             manager.functions.add(number)
             self._outbox.to_manager.append((manager.identity, self._functions[number]))
-        for attempt, pieces in parcel.large:
-            offset = 0
-            for piece in pieces:
-                self._send(manager.identity, wire.Chunk(attempt, offset), piece)
-                offset += len(piece)
         manager.holds.update(parcel.attempts())
-        self._send(manager.identity, wire.Tasks(parcel.items), parcel.blob())
+        self._outbox.send_parcel(manager.identity, parcel)
 
     # -- the client -----------------------------------------------------------------------------
 
@@ -233,37 +191,68 @@ class InterchangeCore:
             for item in header.items
             if item.size > wire.INLINE_LIMIT
         ]
-        self.backlog.add(header.items, wire.split(header.items, frames[1]), large)
+        batch = header.items, wire.split(header.items, frames[1]), large
+        if self._takeover is not None:
+            self._takeover.add(batch)
+        else:
+            self.backlog.add(*batch)
 
     def _on_task_chunk(self, header: wire.Chunk, frames: Frames) -> None:
         self._arriving.add(header.attempt, header.offset, frames[1])
 
     def _on_cancel(self, header: wire.Cancel, frames: Frames) -> None:
         wanted = self.backlog.cancel(header.attempts)
-        for manager in list(self.managers.values()) if wanted else ():
+        if self._takeover is not None:
+            self._takeover.cancel(wanted)
+        for manager in self.roster.by_connection.values() if wanted else ():
             its = wanted & manager.holds
             if its:
-                self._send(manager.identity, wire.Cancel(sorted(its)))
+                self._outbox.send(manager.identity, wire.Cancel(sorted(its)))
 
     def _on_hold(self, header: wire.Hold, frames: Frames) -> None:
         self._held_blocks.update(header.blocks)
-        for manager in self.managers.values():
+        for manager in self.roster.by_connection.values():
             if manager.uid in header.managers or manager.block in header.blocks:
                 manager.is_held = True
-                self._note(manager)
+                self.roster.note(manager)
+
+    def _on_expect(self, header: wire.Expect, frames: Frames) -> None:
+        if self._takeover is None:
+            raise ValueError("managers are expected, but this interchange has taken over from no other")
+        self._takeover.expect(header.managers, header.patience_ms / 1000)
+
+    def _end_takeover(self, takeover: Takeover) -> None:
+        self._takeover = None
+        for batch in takeover.waiting():
+            self.backlog.add(*batch)
+        for question in takeover.questions:
+            self._on_ask(question, ())
+        wanted = takeover.open()
+        for manager in self.roster.by_connection.values():
+            unwanted = manager.holds - wanted
+            if unwanted:  # cancelled while no interchange was there to say so, or ended and on its way twice
+                self._outbox.send(manager.identity, wire.Cancel(sorted(unwanted)))
+        self._overdue = takeover.missing
+        for uid in sorted(takeover.missing):
+            self._outbox.tell(
+                wire.ManagerLeft(uid, "", "", "it did not come back when the interchange was replaced")
+            )
 
     def _on_ask(self, header: wire.Ask, frames: Frames) -> None:
-        managers = self.managers.values()
+        if self._takeover is not None:
+            self._takeover.questions.append(header)
+            return
+        managers = self.roster.by_connection.values()
         if header.what != "packages":
-            self._tell(wire.Answer(header.number, [manager.facts(self._now) for manager in managers]))
+            self._outbox.tell(wire.Answer(header.number, [manager.facts(self._now) for manager in managers]))
             return
         for identity in self._survey.begin(header.number, managers):
-            self._send(identity, wire.Ask(header.number, header.what))
+            self._outbox.send(identity, wire.Ask(header.number, header.what))
         self._tell_surveyed()
 
     def _tell_surveyed(self) -> None:
         for number, facts in self._survey.take_answers():
-            self._tell(wire.Answer(number, facts))
+            self._outbox.tell(wire.Answer(number, facts))
 
     def _on_admit(self, header: wire.Admit, frames: Frames) -> None:
         pass
@@ -272,56 +261,67 @@ class InterchangeCore:
         pass
 
     def _on_bye(self, header: wire.Bye, frames: Frames) -> None:
-        for manager in self.managers.values():
-            self._send(manager.identity, wire.Drain())
+        for manager in self.roster.by_connection.values():
+            self._outbox.send(manager.identity, wire.Drain())
         self._outbox.ends = True
 
     # -- managers -------------------------------------------------------------------------------
 
     def _register(self, identity: bytes, header: wire.Register, now: float) -> None:
-        reason = self._why_not(header)
+        reason = why_refused(header, self.settings)
         if reason:
-            self._send(identity, wire.Refused(reason))
-            self._tell(wire.ManagerRefused(header.uid, header.block, header.host, reason))
+            self._outbox.send(identity, wire.Refused(reason))
+            self._outbox.tell(wire.ManagerRefused(header.uid, header.block, header.host, reason))
             return
-        known = self.managers.pop(identity, None)
+        known = self.roster.by_connection.get(identity)
+        if known is not None and known.uid != header.uid:
+            self._give_up(known, f"it calls itself {header.uid} now")
+        before = self.roster.find(header.uid)
         manager = ManagerView(identity, header, now)
-        manager.is_held = header.block in self._held_blocks
-        manager.holds.update(header.holds)
-        self.managers[identity] = manager
-        self._note(manager)
-        if known is not None:
-            self._report_lost(known, known.holds - manager.holds, "the manager began anew")
-        self._send(identity, wire.Accepted(self.settings.heartbeat_ms, self.settings.threshold_ms))
-        self._tell(wire.ManagerJoined(header.uid, header.block, header.host, header.slots))
+        manager.is_held = header.is_draining or header.block in self._held_blocks
+        named = set(header.holds)
+        manager.holds = self._own(header.uid, named, before)
+        if before is not None:
+            manager.is_held |= before.is_held
+            self.roster.remove(before)
+            self._report_lost(before, before.holds - manager.holds, "the manager began anew")
+        self.roster.add(manager)
+        self._outbox.send(identity, wire.Accepted(self.settings.heartbeat_ms, self.settings.threshold_ms))
+        if named != manager.holds:
+            self._outbox.send(identity, wire.Cancel(sorted(named - manager.holds)))
+        self._outbox.tell(wire.ManagerJoined(header.uid, header.block, header.host, header.slots))
 
-    def _why_not(self, header: wire.Register) -> str:
-        ours = self.settings
-        if header.version != wire.VERSION:
-            return f"it speaks version {header.version} of the protocol, this run version {wire.VERSION}"
-        if header.python != ours.python:
-            return f"it runs Python {header.python}, this run Python {ours.python}"
-        if header.fanflow != ours.fanflow:
-            return f"it has fanflow {header.fanflow}, this run fanflow {ours.fanflow}"
-        if header.trouble:
-            return header.trouble
-        if header.slots < 1:
-            return f"it offers {header.slots} workers"
-        return ""
+    def _own(self, uid: str, named: set[int], before: ManagerView | None) -> set[int]:
+        """Which of the attempts that a manager says it holds are its own: no one else has them.
+
+        Args:
+            uid: Of the manager.
+            named: What it says.
+            before: The manager as it was known up to now.
+        """
+        kept = named & before.holds if before is not None else set[int]()
+        if self._takeover is not None:
+            return kept | self._takeover.came(uid, named - kept)
+        if uid in self._overdue:
+            self._overdue.discard(uid)
+            return kept | self.backlog.remove(named - kept)
+        return kept
 
     def _on_results(self, manager: ManagerView, header: wire.Results, frames: Frames) -> None:
-        attempts = {item.attempt for item in header.items}
-        if len(attempts) != len(header.items) or not attempts <= manager.holds:
-            raise ValueError("outcomes of attempts that this manager does not hold")
-        blob = frames[1]
-        if sum(item.size for item in header.items if item.size <= wire.INLINE_LIMIT) != len(blob):
-            raise ValueError("payloads do not fit their items")
+        items, blob = header.items, frames[1]
+        attempts = {item.attempt for item in items}
+        check_sizes(items, blob)
+        if len(attempts) == len(items) and attempts <= manager.holds:
+            self._outbox.to_client.append((frames[0], blob))
+        else:
+            attempts &= manager.holds
+            self.strays += len(items) - len(attempts)
+            self._outbox.tell(*pick(items, blob, attempts))
         manager.holds -= attempts
         manager.done += len(attempts)
         if not manager.holds:
             manager.idle_since = self._now
-        self._note(manager)
-        self._outbox.to_client.append((frames[0], blob))
+        self.roster.note(manager)
 
     def _on_result_chunk(self, manager: ManagerView, header: wire.Chunk, frames: Frames) -> None:
         if header.attempt not in manager.holds or not header.is_result:
@@ -329,20 +329,20 @@ class InterchangeCore:
         self._outbox.to_client.append((frames[0], frames[1]))
 
     def _on_want(self, manager: ManagerView, header: wire.Want, frames: Frames) -> None:
-        manager.want = max(0, header.total)
-        self._note(manager)
+        manager.want = min(max(0, header.total), _MOST_WANTED)
+        self.roster.note(manager)
 
     def _on_return(self, manager: ManagerView, header: wire.Return, frames: Frames) -> None:
         returned = manager.holds & set(header.attempts)
-        self._report_lost(manager, returned, "given back before it started", cause="drained")
-        self._note(manager)
+        self._take_back(manager, returned, "given back before it started")
+        self.roster.note(manager)
 
     def _on_drain(self, manager: ManagerView, header: wire.Drain, frames: Frames) -> None:
         manager.is_held = manager.is_draining = True
-        self._note(manager)
+        self.roster.note(manager)
 
     def _on_heartbeat(self, manager: ManagerView, header: wire.Heartbeat, frames: Frames) -> None:
-        self._send(manager.identity, wire.Heartbeat())
+        self._outbox.send(manager.identity, wire.Heartbeat())
 
     def _on_printed(self, manager: ManagerView, header: wire.Printed, frames: Frames) -> None:
         self._outbox.to_client.append((frames[0],))
@@ -353,16 +353,23 @@ class InterchangeCore:
 
     def _on_leave(self, manager: ManagerView, header: wire.Leave, frames: Frames) -> None:
         # It has reported all that it had: the rest was on the way to it.
-        self._report_lost(manager, set(manager.holds), "it came too late to its manager", cause="drained")
+        self._take_back(manager, set(manager.holds), "it came too late to its manager")
         self._give_up(manager, header.reason, is_failure=header.is_failure)
 
+    def _take_back(self, manager: ManagerView, attempts: set[int], detail: str) -> None:
+        """These had not started: they are handed out again."""
+        if self._takeover is not None:
+            manager.holds -= attempts
+            self._takeover.release(attempts)
+        else:
+            self._report_lost(manager, attempts, detail, cause="drained")
+
     def _give_up(self, manager: ManagerView, reason: str, *, is_failure: bool = False) -> None:
-        del self.managers[manager.identity]
+        self.roster.remove(manager)
         self._survey.left(manager)
         self._tell_surveyed()
-        self._free.pop(manager.identity, None)
-        self._spare.pop(manager.identity, None)
-        self._tell(wire.ManagerLeft(manager.uid, manager.block, manager.host, reason, is_failure))
+        left = wire.ManagerLeft(manager.uid, manager.block, manager.host, reason, is_failure)
+        self._outbox.tell(left)
         self._report_lost(manager, set(manager.holds), f"manager {manager.uid} was lost: {reason}")
 
     def _report_lost(
@@ -375,4 +382,4 @@ class InterchangeCore:
             manager.idle_since = self._now
         loss = wire.Loss(cause, host=manager.host, detail=detail, blames_task=False)
         items = [wire.ResultItem(attempt, 0, lost=loss) for attempt in sorted(attempts)]
-        self._tell(wire.Results(items), b"")
+        self._outbox.tell(wire.Results(items), b"")

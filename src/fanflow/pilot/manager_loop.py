@@ -263,7 +263,8 @@ class ManagerLoop:
             _log.exception("a message of the interchange makes no sense")
 
     def _registration(self, repeated: list[int]) -> wire.Register:
-        return self._node.registration([*self._core.attempts, *repeated])
+        held = [*self._core.attempts, *repeated]
+        return self._node.registration(held, is_draining=self._core.is_draining)
 
     def _on_accepted(self, header: wire.Accepted, frames: Frames) -> None:
         _log.info("manager %s of block %s was accepted", self._uid, self._config.block)

@@ -44,11 +44,12 @@ class Node:
         except FanflowError as error:
             self.trouble = str(error)
 
-    def registration(self, holds: Sequence[int]) -> wire.Register:
+    def registration(self, holds: Sequence[int], *, is_draining: bool = False) -> wire.Register:
         """How it presents itself.
 
         Args:
             holds: Attempts that it has.
+            is_draining: Whether it takes no more.
         """
         config = self.config
         return wire.Register(
@@ -64,6 +65,7 @@ class Node:
             prefetch=config.prefetch,
             holds=holds,
             trouble=self.trouble,
+            is_draining=is_draining,
             node=wire.NodeDescription(
                 python=platform.python_version(),
                 os=platform.system(),

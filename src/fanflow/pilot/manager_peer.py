@@ -72,7 +72,7 @@ class Peer:
         self._recent = Recent()
         self._is_connected = False
         self.connections = 0
-        """Connections made so far."""
+        """Sockets opened so far: what was sent on one of them never reaches the next."""
         self.poller = zmq.Poller()
         self.is_accepted = False
         self.heartbeat_s = 5.0
@@ -81,6 +81,7 @@ class Peer:
         self._socket, self._monitor = self._open()
 
     def _open(self) -> tuple[zmq.Socket[bytes], zmq.Socket[bytes]]:
+        self.connections += 1
         dealer: zmq.Socket[bytes] = self._context.socket(zmq.DEALER)
         set_limits(dealer, wire.MAX_MESSAGE_BYTES)
         dealer.set(zmq.SNDHWM, _MOST_QUEUED)
@@ -194,7 +195,6 @@ class Peer:
             event = recv_monitor_message(self._monitor)["event"]
             if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 self._is_connected = True
-                self.connections += 1
                 self._sent = now
                 # Past the outbox: nothing may come before it.
                 send(self._socket, (wire.encode(self._register(self._repeated(now))),))

@@ -16,7 +16,7 @@ class ManagerView:
 
     __slots__ = (
         "block", "done", "functions", "header", "holds", "host", "identity", "idle_since", "is_draining",
-        "is_held", "last_seen", "packages", "registered_at", "slots", "uid", "want",
+        "is_held", "last_seen", "nonsense", "packages", "registered_at", "slots", "uid", "want",
     )  # fmt: skip
 
     def __init__(self, identity: bytes, header: wire.Register, now: float) -> None:
@@ -40,6 +40,8 @@ class ManagerView:
         """It has asked for nothing more; then it is held, too."""
         self.packages: dict[str, object] | None = None
         """Name -> version of what is installed there; None until somebody has asked."""
+        self.nonsense = 0
+        """Messages in a row that made no sense."""
         self.last_seen = now
         self.registered_at = now
         self.idle_since = now

@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from concurrent.futures import CancelledError
+from dataclasses import replace
 from typing import Final, Protocol
 
 import msgspec
@@ -25,7 +26,7 @@ from fanflow.pilot.access import Access
 from fanflow.pilot.client import ClientCore, Frames, ManagerNews
 from fanflow.pilot.fork_server_link import ForkServerLink
 from fanflow.pilot.interchange import InterchangeConfig
-from fanflow.pilot.interchange_core import InterchangeSettings
+from fanflow.pilot.registration import InterchangeSettings
 from fanflow.pilot.sockets import receive_all, send, set_limits
 from fanflow.pilot.transport import Transport, UnixTransport
 from fanflow.pilot.unpacking import Unpacker
@@ -42,7 +43,10 @@ _ANSWER_S: Final = 2.0
 _RECONNECT_MS: Final = 5
 """Until the interchange has bound its socket; it is on this host."""
 
-_MOST_RESTARTS: Final = 5
+_PATIENCE_MS: Final = 3_000
+"""For managers to come back to a new interchange; they try at least once a second."""
+
+_MOST_RESTARTS: Final = 10
 """Interchanges that may die within `_RESTART_WINDOW_S` before the executor has failed."""
 
 _RESTART_WINDOW_S: Final = 60.0
@@ -134,8 +138,9 @@ class Engine:
         self._socket.set(zmq.RECONNECT_IVL, _RECONNECT_MS)
         self._socket.connect(client_url)
         self._loop.watch(self._socket, self._on_messages)
+        settings = replace(self.settings, takes_over=self._generation > 1)
         config = InterchangeConfig(
-            settings=self.settings, client_url=client_url, listener=self._transport.listener()
+            settings=settings, client_url=client_url, listener=self._transport.listener()
         )
         self._send([[wire.encode(wire.Hello(wire.VERSION, self.settings.run_id))]])
         encoded = msgspec.msgpack.encode(config)
@@ -232,6 +237,11 @@ class Engine:
         self._ended.set()
 
     def _on_messages(self) -> None:
+        self._take_messages()
+        if self._ends.is_set() and not self.core.open:
+            self._end()
+
+    def _take_messages(self) -> int:
         messages = list(receive_all(self._socket, _MOST_PER_TURN))
         events, again = self.core.receive(messages)
         if events:
@@ -240,8 +250,7 @@ class Engine:
         failures = self.core.failures
         if len(failures) >= _MOST_BAD_MANAGERS and not self.core.managers and self._failure is None:
             self._fail(ExecutorError(self.label, f"no manager can work, the last one was {failures[-1]}"))
-        if self._ends.is_set() and not self.core.open:
-            self._end()
+        return len(messages)
 
     def _on_fork_server(self) -> None:
         if not self.fork_server.receive() and not self._ends.is_set():
@@ -261,10 +270,12 @@ class Engine:
         _log.error(
             "the interchange of executor %r ended with status %d: a new one takes over", self.label, status
         )
+        while self._take_messages():
+            pass  # what it had sent counts: those tasks need not be asked for again
         self._loop.unwatch(self._socket)
         self._socket.close(linger=0)
         self._start_interchange()
-        self._send(self.core.everything())
+        self._send(self.core.takeover(_PATIENCE_MS))
 
     def _fail(self, error: BaseException) -> None:
         _log.critical("executor %r cannot go on: %s", self.label, error)

@@ -168,6 +168,18 @@ class Revoke(Message):
     block: str
 
 
+class Expect(Message):
+    """To an interchange that takes over: all that is open has been sent, and these managers are known.
+
+    It hands nothing out until they have registered again and named what they hold.
+    """
+
+    managers: list[str]
+    """Their uids."""
+    patience_ms: int
+    """Those that have not come by then are lost."""
+
+
 class Bye(Message):
     """The client ends: managers are told, and the interchange exits."""
 
@@ -235,6 +247,8 @@ class Register(Message):
     trouble: str = ""
     """Why it cannot work. It registers all the same, to be refused: so the client hears of it."""
     node: NodeDescription | None = None
+    is_draining: bool = False
+    """It takes nothing more."""
 
 
 class NodeDescription(msgspec.Struct, array_like=True, gc=False):
@@ -295,7 +309,7 @@ class Drain(Message):
     """Finish what you have; nothing more comes. Manager to interchange: nothing more, please."""
 
 
-FromClient = Hello | Function | Tasks | Chunk | Cancel | Ask | Hold | Admit | Revoke | Bye
+FromClient = Hello | Function | Tasks | Chunk | Cancel | Ask | Hold | Admit | Revoke | Expect | Bye
 ToClient = Results | Chunk | Answer | ManagerJoined | ManagerLeft | ManagerRefused | Printed | Heartbeat
 FromManager = Register | Results | Chunk | Want | Return | Drain | Heartbeat | Printed | Answer | Leave
 ToManager = Accepted | Refused | Function | Tasks | Chunk | Cancel | Drain | Heartbeat | Ask
