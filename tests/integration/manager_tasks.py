@@ -106,6 +106,12 @@ def make(size: int) -> bytes:
     return b"z" * size
 
 
+def count_and_pause(path: str, seconds: float) -> None:
+    with open(path, "a") as file:
+        file.write("x")
+    time.sleep(seconds)
+
+
 def pause_and_tell(folder: str, seconds: float) -> None:
     Path(folder, f"started-{os.getpid()}").touch()
     time.sleep(seconds)

@@ -131,9 +131,9 @@ class Peer:
         """Outcomes; they are sent once more if the interchange is lost soon."""
         message = (wire.encode(header), blob)
         self._recent.add([item.attempt for item in header.items], message, now)
-        if not self.is_accepted:
+        if not self._is_connected:
             return  # what is recent follows the registration
-        if self._outbox:
+        if self._outbox or not self.is_accepted:
             self._outbox.append(message)
         else:
             self._send_now(message)
