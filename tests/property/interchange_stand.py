@@ -10,7 +10,8 @@ from fanflow.ids import AttemptId
 from fanflow.model.attempts import AttemptEvent, Launch, Lost, Returned
 from fanflow.pilot import wire
 from fanflow.pilot.client import ClientCore
-from fanflow.pilot.interchange_core import InterchangeCore, InterchangeSettings
+from fanflow.pilot.interchange_core import InterchangeCore
+from fanflow.pilot.registration import InterchangeSettings
 from fanflow.testing import make_launch, tasks
 
 SLOTS, PREFETCH = 2, 3

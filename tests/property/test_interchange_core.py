@@ -28,7 +28,7 @@ class Script:
     def __init__(self) -> None:
         self.world = World()
 
-    def _manager(self, which: int):  # noqa: ANN202
+    def _manager(self, which: int):
         return self.world.managers[which % len(self.world.managers)]
 
     def submit(self, count: int) -> None:
