@@ -128,5 +128,29 @@ def grow_in_child(mebibytes: int) -> int:
     return subprocess.run([sys.executable, "-S", "-c", script], check=False).returncode
 
 
+def hold_and_spin(mebibytes: int) -> None:
+    held = b"x" * (mebibytes << 20)
+    while held:
+        pass
+
+
+def hold_and_call_c(mebibytes: int) -> None:
+    held = b"x" * (mebibytes << 20)
+    call_c()
+    del held
+
+
+def hold_and_read_deaf(mebibytes: int) -> None:
+    held = b"x" * (mebibytes << 20)
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    read_for_ever()
+    del held
+
+
+def hold_in_deaf_child(mebibytes: int) -> None:
+    script = f"import time; held = b'x' * ({mebibytes} << 20); time.sleep(60)"
+    subprocess.run(["sh", "-c", f"trap '' TERM; {sys.executable} -S -c \"{script}\""], check=False)
+
+
 def cores_of_this() -> list[int]:
     return sorted(os.sched_getaffinity(0))

@@ -5,8 +5,9 @@ import glob
 import os
 import re
 import sys
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,18 @@ import pytest
 from fanflow.pilot import wire
 from fanflow.pilot.control_groups import own_directory
 from tests.integration.manager_stand import ManagerStand, manager
-from tests.integration.manager_tasks import double, grow, grow_in_child, hold, nothing, pause
+from tests.integration.manager_tasks import (
+    double,
+    grow,
+    grow_in_child,
+    hold,
+    hold_and_call_c,
+    hold_and_read_deaf,
+    hold_and_spin,
+    hold_in_deaf_child,
+    nothing,
+    pause,
+)
 from tests.leaks import wait_until
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="managers need Linux")
@@ -94,6 +106,28 @@ def test_the_limit_is_that_of_each_task(stand: ManagerStand) -> None:
     assert stand.results(stand.submit(grow, [(400,)] * 4)) == [400 * MIB] * 4
     assert stand.results(stand.submit(grow, [(400,)] * 2, memory_bytes=4 * LIMIT)) == [400 * MIB] * 2
     assert loss_of(stand.run(grow, 400, memory_bytes=LIMIT)).cause == "memory"
+
+
+@pytest.fixture
+def polling_stand(tmp_path: Path) -> Iterator[ManagerStand]:
+    with manager(tmp_path, polls_memory=True) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    "function", [hold, hold_and_spin, hold_and_call_c, hold_and_read_deaf, hold_in_deaf_child]
+)
+def test_without_groups_a_task_that_hangs_with_too_much_ends_within_two_seconds(
+    polling_stand: ManagerStand, function: Callable[[int], None]
+) -> None:
+    began = time.monotonic()
+
+    loss = loss_of(polling_stand.run(function, 400, memory_bytes=LIMIT))
+
+    assert time.monotonic() - began < 2
+    assert loss.cause == "memory"
+    assert "its limit is 150 MiB, its peak was" in loss.detail
+    assert polling_stand.results(polling_stand.submit(double, [(2,)] * 20)) == [4] * 20
 
 
 def test_short_tasks_with_and_without_limits_all_end(stand: ManagerStand) -> None:

@@ -18,6 +18,7 @@ class SimulatedWorker:
 
     def __init__(self) -> None:
         self.is_ready = False
+        self.memory_bytes = 0
         self.packets: deque[list[TaskRecord]] = deque()
         self.received: deque[int] = deque()
         self.unsent: list[Result] = []
@@ -61,6 +62,8 @@ class SimulatedManager:
             for number in orders.start:
                 assert number not in self.workers
                 self.workers[number] = SimulatedWorker()
+            for number, limit in orders.limits:
+                self.limit(number, limit)
             for number, tasks in orders.packets:
                 self.send(number, tasks)
             for number in orders.measure:
@@ -73,11 +76,18 @@ class SimulatedManager:
             if not (orders.look or orders.measure or orders.kill):
                 return
 
+    def limit(self, number: int, limit: int) -> None:
+        worker = self.workers[number]
+        assert not worker.received, "the limit of a task that runs was changed"
+        assert not worker.packets
+        worker.memory_bytes = limit
+
     def send(self, number: int, tasks: list[TaskRecord]) -> None:
         worker = self.workers[number]
         assert worker.is_ready
         assert 1 <= len(tasks) <= PACKET_TASKS
         held = [self.core.attempts[task[0]] for task in tasks]
+        assert {attempt.item.memory_bytes for attempt in held} == {worker.memory_bytes}
         if len(held) > 1:
             assert all(0 <= attempt.times.mean_us < LONG_US for attempt in held)
             assert sum(attempt.estimate_us for attempt in held) < HORIZON_US + LONG_US + 100

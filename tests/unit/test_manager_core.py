@@ -187,6 +187,48 @@ def test_results_that_come_twice_count_once() -> None:
     assert [item.attempt for item in core.take_orders(0.0).items] == [10, 11]
 
 
+def test_the_limit_of_a_worker_changes_only_when_it_is_idle() -> None:
+    core = core_that_knows(SHORT)
+    add(core, 10, 11, memory_bytes=5)
+    add(core, 12, 13, memory_bytes=7)
+    add(core, 14)
+
+    steps = []
+    for done in ([10, 11], [12, 13], [14]):
+        orders = core.take_orders(0.0)
+        steps.append((orders.limits, [[task[0] for task in tasks] for _, tasks in orders.packets]))
+        finish(core, 0, *done)
+
+    assert steps == [([(0, 5)], [[10, 11]]), ([(0, 7)], [[12, 13]]), ([(0, 0)], [[14]])]
+
+
+def test_a_new_worker_has_no_limit_yet() -> None:
+    core = ready_core()
+    add(core, 1, memory_bytes=5)
+    core.take_orders(0.0)
+    core.worker_ended(0, Loss("signal", 0))
+    core.worker_ready(0)
+
+    add(core, 2, memory_bytes=5)
+
+    assert core.take_orders(0.0).limits == [(0, 5)]
+
+
+def test_what_ran_out_of_memory_ends_and_says_why() -> None:
+    core = ready_core()
+    add(core, 1, memory_bytes=5)
+    core.take_orders(0.0)
+
+    core.ran_out_of_memory(0, "limit and peak")
+    core.ran_out_of_memory(0, "once more")
+
+    assert core.take_orders(0.0).kill == [0]
+    core.worker_ended(0, Loss("signal", 0, detail="SIGKILL"))
+    (item,) = core.take_orders(0.1).items
+    assert item.lost is not None
+    assert (item.lost.cause, item.lost.detail, item.lost.blames_task) == ("memory", "limit and peak", True)
+
+
 def test_the_memory_of_a_limited_task_is_measured_while_it_runs() -> None:
     core = ready_core()
     add(core, 1, memory_bytes=1 << 20)

@@ -53,6 +53,15 @@ def test_memory_plays_no_role_where_it_is_unknown() -> None:
     assert plan(NodeFacts(cores=4), mem_per_worker=1000).workers == 4
 
 
+def test_of_an_unknown_node_the_other_limits_decide() -> None:
+    unknown = NodeFacts(cores=math.inf)
+
+    assert plan(unknown).workers == 1
+    assert plan(unknown, max_workers_per_node=6).sentence() == "6 workers, 0 cores idle"
+    assert plan(unknown, available_accelerators=3).workers == 3
+    assert plan(NodeFacts(cores=math.inf, memory_gb=10), mem_per_worker=3).workers == 3
+
+
 def test_a_count_that_is_given_is_kept() -> None:
     made = plan(count=20, mem_per_worker=1000, cores_per_worker=4, available_accelerators=2)
 
@@ -79,14 +88,25 @@ def test_a_node_without_room_for_one_worker_says_so(options: dict[str, object], 
         ("cores_per_worker", -1.5),
         ("cores_per_worker", math.nan),
         ("cores_per_worker", math.inf),
+        ("cores_per_worker", "2"),
+        ("cores_per_worker", True),
+        ("cores_per_worker", None),
         ("mem_per_worker", 0),
+        ("mem_per_worker", "4 GB"),
         ("max_workers_per_node", 0),
         ("max_workers_per_node", 1.5),
         ("max_workers_per_node", math.nan),
+        ("max_workers_per_node", "2"),
         ("available_accelerators", -1),
+        ("available_accelerators", 1.5),
+        ("available_accelerators", True),
+        ("available_accelerators", None),
+        ("available_accelerators", [0, 1]),
         ("available_accelerators", "01"),
         ("available_accelerators", ["0", ""]),
         ("cpu_affinity", "blocks"),
+        ("cpu_affinity", None),
+        ("cpu_affinity", ["block"]),
         ("cpu_affinity", "list"),
         ("cpu_affinity", "list:"),
         ("cpu_affinity", "list:0-3:"),

@@ -17,13 +17,13 @@ _EXAMPLE: Final = "such as 'list:0-3:4-7,12' for two workers"
 _MOST_CORES: Final = 1 << 16
 
 
-def check_affinity(affinity: str) -> None:
+def check_affinity(affinity: object) -> None:
     """See whether `cpu_affinity` can be understood.
 
     Raises:
         ConfigurationError: It cannot.
     """
-    if affinity.startswith(_LIST):
+    if isinstance(affinity, str) and affinity.startswith(_LIST):
         parse_core_lists(affinity)
     elif affinity not in AFFINITIES:
         known = ", ".join(repr(name) for name in AFFINITIES)

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from fanflow.errors import FanflowError
 from fanflow.pilot.access import Access
 from fanflow.pilot.worker_plan import WorkerOptions
 from fanflow.pilot.zygote import fork_zygote
@@ -36,6 +37,8 @@ class ManagerConfig(msgspec.Struct, kw_only=True):
     """Seconds after the start from which it takes no new attempts, and ends when it has none; 0: never."""
     grace_s: float = 0.0
     """Seconds in which what runs may finish when SIGTERM comes, as batch systems send it before they kill."""
+    polls_memory: bool = False
+    """Enforce memory limits by looking at the processes, even if control groups could do it."""
     parent: int = -1
     """A descriptor; when its other end is closed, the manager ends. -1: none."""
     directory: str = ""
@@ -75,7 +78,7 @@ def read_config(arguments: Sequence[str]) -> ManagerConfig:
             f"fanflow manager: cannot read its configuration {path}: {error.strerror}; "
             f"the run that wrote it must see the same file system"
         ) from None
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, FanflowError) as error:
         raise SystemExit(f"fanflow manager: {path} is not a configuration of a manager: {error}") from None
     if option:
         config.block = block

@@ -55,6 +55,7 @@ class ManagerLoop:
         self._supplies = Supplies()
         nursery = Nursery(control, zygote_pid)
         self._workforce = Workforce(self._core, nursery, self._supplies, node.worker_plan, self._host)
+        self._workforce.polls_memory = config.polls_memory
         self._arriving = Assembly()
         self._peer = Peer(config.access.addresses[0], self._registration)
         self._peer.poller.register(self._workforce.fileno(), 1)
@@ -72,6 +73,8 @@ class ManagerLoop:
         self._ending = ""
         """Why it ends; empty while it goes on."""
         self._status = 0
+        self._is_unfit = False
+        """It ends because no worker can live here."""
         self._signals: list[int] = []
         """That came and have not been seen to."""
         self._drain_due = time.monotonic() + config.drain_s if config.drain_s else inf
@@ -109,7 +112,7 @@ class ManagerLoop:
         self._core.abandon(f"manager {self._uid} ended: {self._ending}")
         self._report(self._core.take_orders(time.monotonic()), time.monotonic())
         if self._peer.is_accepted:
-            self._peer.send(wire.Leave(self._ending, is_failure=self._status != 0))
+            self._peer.send(wire.Leave(self._ending, is_failure=self._is_unfit))
         self._workforce.close(_PATIENCE_S)
         self._peer.close(_LINGER_MS)
         signal.set_wakeup_fd(-1)
@@ -145,6 +148,7 @@ class ManagerLoop:
             self._end("it was told to finish, and has", 0)
         if self._core.bad_starts >= max(_BAD_STARTS, self._node.plan.workers):
             why = self._workforce.last_end
+            self._is_unfit = True
             self._end(f"its workers end before they are ready, the last one thus: {why}", 1)
 
     def _end(self, reason: str, status: int) -> None:

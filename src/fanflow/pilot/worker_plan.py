@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeGuard, cast
 
 import msgspec
 
@@ -42,19 +42,9 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
         _check_positive("cores_per_worker", self.cores_per_worker)
         if self.mem_per_worker is not None:
             _check_positive("mem_per_worker", self.mem_per_worker)
-        most = self.max_workers_per_node
-        if most is not None and not (most >= 1 and (math.isinf(most) or most == int(most))):
-            raise ConfigurationError(f"max_workers_per_node={most!r}: must be a whole number, at least 1")
-        named = self.available_accelerators
-        if isinstance(named, int):
-            if not 0 <= named <= _MOST_WORKERS:
-                raise ConfigurationError(
-                    f"available_accelerators={named!r}: cannot be negative, or that many"
-                )
-        elif isinstance(named, str) or not all(named):
-            raise ConfigurationError(
-                f"available_accelerators={named!r}: takes a number, or a list of names such as ['0', '1']"
-            )
+        if self.max_workers_per_node is not None:
+            _check_count("max_workers_per_node", self.max_workers_per_node)
+        _check_accelerators(self.available_accelerators)
         check_affinity(self.cpu_affinity)
 
     def accelerators(self) -> Sequence[str]:
@@ -63,9 +53,33 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
         return [str(number) for number in range(named)] if isinstance(named, int) else named
 
 
-def _check_positive(option: str, value: float) -> None:
-    if not (value > 0 and math.isfinite(value)):
+# What is checked may be anything: a constructor takes it as the user has written it.
+
+
+def _check_positive(option: str, value: object) -> None:
+    if not _is_number(value) or not (value > 0 and math.isfinite(value)):
         raise ConfigurationError(f"{option}={value!r}: must be a number above 0")
+
+
+def _check_count(option: str, value: object) -> None:
+    if not _is_number(value) or not (value >= 1 and (math.isinf(value) or value == int(value))):
+        raise ConfigurationError(f"{option}={value!r}: must be a whole number, at least 1")
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _check_accelerators(named: object) -> None:
+    if _is_number(named):
+        is_good = isinstance(named, int) and 0 <= named <= _MOST_WORKERS
+    else:
+        names = list(cast("Sequence[object]", named)) if isinstance(named, list | tuple) else [None]
+        is_good = all(isinstance(name, str) and name for name in names)
+    if not is_good:
+        raise ConfigurationError(
+            f"available_accelerators={named!r}: takes a number, or a list of names such as ['0', '1']"
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,7 +87,7 @@ class NodeFacts:
     """What a node has for workers."""
 
     cores: float
-    """How many; a quota may leave a part of one."""
+    """How many; a quota may leave a part of one. Infinite: unknown."""
     core_numbers: Cores = ()
     """Of the cores that can be used; empty: from 0 on."""
     memory_gb: float | None = None
@@ -89,7 +103,7 @@ class WorkerPlace:
     cores: Cores = ()
     """Empty: any."""
     accelerator: str | None = None
-    environment: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict[str, str])
     """Variables that tell it so."""
 
 
@@ -127,9 +141,7 @@ def plan_workers(options: WorkerOptions, facts: NodeFacts, count: int = 0) -> No
         ConfigurationError: The options ask for cores that the node does not have.
     """
     workers = count or count_workers(options, facts)
-    cores = facts.core_numbers or tuple(range(max(1, math.ceil(facts.cores))))
-    if math.ceil(facts.cores) < len(cores):
-        cores = cores[: max(1, math.ceil(facts.cores))]
+    cores = _cores_of(facts)
     bound = assign_cores(options.cpu_affinity, workers, cores)
     accelerators = _share_accelerators(options.accelerators(), workers, facts.gpus)
     places = [
@@ -140,17 +152,25 @@ def plan_workers(options: WorkerOptions, facts: NodeFacts, count: int = 0) -> No
         used = float(len({core for its in bound for core in its}))
     else:
         used = workers * options.cores_per_worker
-    return NodePlan(places=places, idle_cores=max(0, int(facts.cores - used + _ROUNDING)))
+    idle = 0 if math.isinf(facts.cores) else int(facts.cores - used + _ROUNDING)
+    return NodePlan(places=places, idle_cores=max(0, idle))
+
+
+def _cores_of(facts: NodeFacts) -> Cores:
+    if math.isinf(facts.cores):
+        return facts.core_numbers or (0,)
+    count = max(1, math.ceil(facts.cores))
+    return facts.core_numbers[:count] or tuple(range(count))
 
 
 def count_workers(options: WorkerOptions, facts: NodeFacts) -> int:
-    """Workers that have room.
+    """Workers that have room; one, if nothing that is known limits them.
 
     Raises:
         NoRoomError: None has.
     """
     most = math.inf if options.max_workers_per_node is None else options.max_workers_per_node
-    by_cores = int(facts.cores / options.cores_per_worker + _ROUNDING)
+    by_cores = facts.cores / options.cores_per_worker + _ROUNDING
     if by_cores < 1:
         raise NoRoomError(
             f"no worker has room: cores_per_worker={options.cores_per_worker:g}, "
@@ -158,7 +178,7 @@ def count_workers(options: WorkerOptions, facts: NodeFacts) -> int:
         )
     workers = min(most, by_cores)
     if options.mem_per_worker is not None and facts.memory_gb is not None:
-        by_memory = int(facts.memory_gb / options.mem_per_worker + _ROUNDING)
+        by_memory = facts.memory_gb / options.mem_per_worker + _ROUNDING
         if by_memory < 1:
             raise NoRoomError(
                 f"no worker has room: mem_per_worker={options.mem_per_worker:g} GB, "
@@ -169,7 +189,7 @@ def count_workers(options: WorkerOptions, facts: NodeFacts) -> int:
     accelerators = len(options.accelerators())
     if accelerators:
         workers = min(workers, accelerators)
-    return int(min(workers, _MOST_WORKERS))
+    return 1 if math.isinf(workers) else int(min(workers, _MOST_WORKERS))
 
 
 def _share_accelerators(names: Sequence[str], workers: int, gpus: int) -> list[str | None]:

@@ -84,6 +84,8 @@ class Workforce:
         """Workers that are killed because what they sent made no sense, and what that was."""
         self._epoll = select.epoll()
         self._epoll.register(nursery.fileno(), select.EPOLLIN)
+        self.polls_memory = False
+        """Whether no control groups are to be made."""
         self._groups: MemoryGroups | None = None
         self._has_looked_for_groups = False
         self._unfinished: set[WorkerHandle] = set()
@@ -277,7 +279,7 @@ class Workforce:
     def _group_for(self, handle: WorkerHandle) -> MemoryGroup | None:
         if not self._has_looked_for_groups:
             self._has_looked_for_groups = True
-            self._groups = open_groups(self._nursery.pid)
+            self._groups = None if self.polls_memory else open_groups(self._nursery.pid)
             how = "polling" if self._groups is None else "control groups"
             _log.info("memory limits are enforced by %s", how)
         group = self._groups.make(handle.number) if self._groups is not None else None
