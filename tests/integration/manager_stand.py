@@ -32,7 +32,9 @@ class FreeLatch:
 class ManagerStand:
     """Starts one manager and speaks to it as its interchange does."""
 
-    def __init__(self, directory: Path, slots: int = 2, **options: object) -> None:
+    def __init__(
+        self, directory: Path, slots: int = 2, *, prefix: Sequence[str] = (), **options: object
+    ) -> None:
         self.directory = directory
         self.address = f"ipc://{directory}/i"
         self.context = zmq.Context()
@@ -64,7 +66,7 @@ class ManagerStand:
         }
         (directory / "manager.json").write_text(json.dumps(config))
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "fanflow.pilot.manager", str(directory / "manager.json")],
+            [*prefix, sys.executable, "-m", "fanflow.pilot.manager", str(directory / "manager.json")],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )
 
@@ -197,9 +199,11 @@ class ManagerStand:
 
 
 @contextlib.contextmanager
-def manager(directory: Path, slots: int = 2, **options: object) -> Iterator[ManagerStand]:
+def manager(
+    directory: Path, slots: int = 2, *, prefix: Sequence[str] = (), **options: object
+) -> Iterator[ManagerStand]:
     """A stand whose manager is connected."""
-    stand = ManagerStand(directory, slots, **options)
+    stand = ManagerStand(directory, slots, prefix=prefix, **options)
     try:
         yield stand.connect()
     finally:

@@ -151,12 +151,37 @@ def test_others_go_on_while_a_task_runs_out_of_memory(stand: ManagerStand) -> No
     assert loss_of(stand.results(bad)[0]).cause == "memory"
 
 
+@pytest.fixture
+def job_group() -> Iterator[str]:
+    """A control group such as a batch system makes for a job."""
+    directory = f"{own_directory('memory')}/job-{uuid.uuid4().hex}"
+    os.mkdir(directory)
+    yield directory
+    wait_until(lambda: not Path(directory, "cgroup.procs").read_text(), 5)
+    os.rmdir(directory)
+
+
+@needs_groups
+def test_a_worker_that_is_ended_because_its_job_has_no_memory_is_known_by_its_cause(
+    tmp_path: Path, job_group: str
+) -> None:
+    Path(job_group, "memory.limit_in_bytes").write_text(str(300 * MIB))
+    prefix = ["sh", "-c", f'echo $$ > {job_group}/cgroup.procs; exec "$@"', "sh"]
+
+    with manager(tmp_path, slots=1, prefix=prefix) as stand:
+        loss = loss_of(stand.run(hold, 600))
+
+        assert loss.cause == "memory"
+        assert re.search(r"this job ran out of memory; its peak was \d+ MiB", loss.detail)
+        assert stand.run(double, 4) == 8
+
+
 @needs_groups
 def test_no_group_is_left_behind(tmp_path: Path) -> None:
     with manager(tmp_path) as stand:
         stand.results(stand.submit(grow, [(400,), (1,), (400,)], memory_bytes=LIMIT))
-        held = groups_of(stand)
         stand.run(pause, 0.01, memory_bytes=LIMIT)
+        held = groups_of(stand)
 
     assert held
     wait_until(lambda: not any(map(os.path.exists, held)), 5)

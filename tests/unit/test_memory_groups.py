@@ -7,7 +7,7 @@ import pytest
 
 from fanflow.pilot import control_groups
 from fanflow.pilot.control_groups import count_oom_kills, count_system_oom_kills, own_directory
-from fanflow.pilot.memory_groups import MemoryGroup, MemoryGroups
+from fanflow.pilot.memory_groups import MemoryGroup, MemoryGroups, take_over
 
 
 def make_group(directory: Path, *, is_v2: bool, kills: int = 0) -> MemoryGroup:
@@ -76,6 +76,32 @@ def test_a_group_that_cannot_be_made_is_none(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     assert MemoryGroups(str(tmp_path / "file"), "w-", is_v2=False).make(0) is None
+
+
+def own_group(directory: Path, controllers: str, pids: str) -> Path:
+    (directory / "cgroup.controllers").write_text(controllers)
+    (directory / "cgroup.procs").write_text(pids)
+    return directory
+
+
+def test_a_group_of_our_own_is_taken_over(tmp_path: Path) -> None:
+    group = own_group(tmp_path, "cpu memory\n", f"{os.getpid()}\n{os.getppid()}\n")
+
+    assert take_over(str(group), "leaf", os.getpid())
+
+    assert (group / "cgroup.subtree_control").read_text() == "+memory"
+    assert (group / "leaf" / "cgroup.procs").read_text() in {str(os.getpid()), str(os.getppid())}
+
+
+@pytest.mark.parametrize(("controllers", "pids"), [("cpu\n", ""), ("memory\n", "1\n")])
+def test_a_group_without_the_controller_or_with_strangers_is_left_alone(
+    tmp_path: Path, controllers: str, pids: str
+) -> None:
+    group = own_group(tmp_path, controllers, pids)
+
+    assert not take_over(str(group), "leaf", os.getpid())
+
+    assert not (group / "cgroup.subtree_control").exists()
 
 
 def test_kills_are_counted_where_there_is_a_count(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def open_groups(zygote: int) -> MemoryGroups | None:
     """
     prefix = prefix_of(zygote)
     directory = own_directory("")
-    if directory and _take_over(directory, f"{prefix}node", zygote):
+    if directory and take_over(directory, f"{prefix}node", zygote):
         return MemoryGroups(directory, prefix, is_v2=True)
     directory = own_directory("memory")
     if directory and os.access(directory, os.W_OK) and count_oom_kills(directory) is not None:
@@ -157,8 +157,19 @@ def remove_groups(zygote: int) -> None:
                         os.rmdir(f"{directory}/{name}")
 
 
-def _take_over(directory: str, leaf: str, zygote: int) -> bool:
-    """Let groups of version 2 below `directory` have limits, for which it may hold no process itself."""
+def take_over(directory: str, leaf: str, zygote: int) -> bool:
+    """Let groups of version 2 below a group have limits.
+
+    For that it may hold no process itself: they move into another one, below it.
+
+    Args:
+        directory: Of the group.
+        leaf: Name of the other.
+        zygote: Process id.
+
+    Returns:
+        Whether it was done: there is such a controller, we may, and nobody else is in the group.
+    """
     try:
         if "memory" not in _read(f"{directory}/cgroup.controllers") or not os.access(directory, os.W_OK):
             return False
