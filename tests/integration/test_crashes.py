@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import fanflow
-from fanflow import AppFuture, Config, DataFlowKernel, python_app
-from fanflow.errors import DependencyError, TaskExitedError
+from fanflow import AppFuture, Config, DataFlowKernel, bash_app, python_app
+from fanflow.errors import DependencyError, InvalidResourceSpecification, TaskExitedError
 from fanflow.pilot.errors import WorkerLost
 from tests.integration.engines import TwoWorkers, warm_zero_copy
 from tests.leaks import wait_until
@@ -79,6 +79,11 @@ def take_too_much() -> int:
     return len(b"x" * (600 << 20))
 
 
+@bash_app
+def run_greedy_command() -> list[str]:
+    return [sys.executable, "-S", "-c", "import time; held = b'x' * (600 << 20); time.sleep(60)"]
+
+
 @python_app
 def run_for(seconds: float, mark: str) -> None:
     Path(mark).touch()
@@ -135,6 +140,36 @@ def test_a_task_above_its_memory_limit_is_told_limit_and_peak(kernel: DataFlowKe
     assert "its limit is 200 MiB" in caught.value.detail
     assert "its peak was" in caught.value.detail
     assert [future.result(timeout=20) for future in others] == [*range(1, 501)]
+
+
+def test_a_command_above_its_memory_limit_ends_like_a_function(kernel: DataFlowKernel) -> None:
+    bad = run_greedy_command(parsl_resource_specification={"memory": 200})
+
+    with pytest.raises(WorkerLost) as caught:
+        bad.result(timeout=20)
+
+    assert caught.value.cause == "memory"
+    assert add(1).result(timeout=20) == 2
+
+
+@pytest.mark.parametrize(
+    ("specification", "said"),
+    [
+        ({"memory": "200"}, "memory must be a number of MB above 0, such as 500, not '200'"),
+        ({"memory": 0}, "memory must be a number"),
+        ({"memory": float("nan")}, "memory must be a number"),
+        ({"memory": True}, "memory must be a number"),
+        ({"priority": 1.5, "memory": 100}, "priority must be an int"),
+        ({"cores": 2}, "only 'priority', an int, and 'memory', a limit in MB"),
+    ],
+)
+def test_a_specification_that_makes_no_sense_is_refused_by_name(
+    kernel: DataFlowKernel, specification: dict[str, object], said: str
+) -> None:
+    with pytest.raises(InvalidResourceSpecification) as caught:
+        take_too_much(parsl_resource_specification=specification).result(timeout=20)
+
+    assert said in str(caught.value)
 
 
 @pytest.mark.parametrize("state", ["pending", "queued", "running"])

@@ -4,6 +4,7 @@ import contextlib
 import glob
 import os
 import re
+import signal
 import sys
 import time
 import uuid
@@ -68,8 +69,12 @@ def loss_of(outcome: object) -> wire.Loss:
 
 
 def groups_of(stand: ManagerStand) -> list[str]:
+    return glob.glob(f"{own_directory('memory')}/fanflow-{zygote_of(stand)}-*")
+
+
+def zygote_of(stand: ManagerStand) -> int:
     (zygote,) = [child.pid for child in stand.descendants() if child.ppid() == stand.process.pid]
-    return glob.glob(f"{own_directory('memory')}/fanflow-{zygote}-*")
+    return zygote
 
 
 def test_the_loss_says_limit_and_peak(stand: ManagerStand) -> None:
@@ -189,12 +194,14 @@ def test_no_group_is_left_behind(tmp_path: Path) -> None:
 
 
 @needs_groups
-def test_no_group_is_left_behind_by_a_killed_manager(tmp_path: Path) -> None:
+@pytest.mark.parametrize("victim", ["manager", "zygote"])
+def test_no_group_is_left_behind_by_what_was_killed(tmp_path: Path, victim: str) -> None:
     with manager(tmp_path) as stand:
         stand.results(stand.submit(pause, [(0.1,)] * 2, memory_bytes=LIMIT))
+        stand.submit(pause, [(60,)], memory_bytes=LIMIT)
         held = groups_of(stand)
 
-        stand.process.kill()
+        os.kill(stand.process.pid if victim == "manager" else zygote_of(stand), signal.SIGKILL)
 
         assert held
         wait_until(lambda: not any(map(os.path.exists, held)), 5)

@@ -144,8 +144,9 @@ def open_groups(zygote: int) -> MemoryGroups | None:
     return None
 
 
-def remove_groups(zygote: int) -> None:
-    """Remove all groups of a zygote's workers; nothing runs in them any more."""
+def remove_groups(zygote: int) -> bool:
+    """Remove the groups of a zygote's workers; returns whether none is left."""
+    is_done = True
     for controller in ("", "memory"):
         directory = own_directory(controller)
         if os.path.basename(directory) == f"{prefix_of(zygote)}node":
@@ -153,8 +154,11 @@ def remove_groups(zygote: int) -> None:
         with contextlib.suppress(OSError):
             for name in os.listdir(directory) if directory else ():
                 if name.startswith(prefix_of(zygote)):
-                    with contextlib.suppress(OSError):
+                    try:
                         os.rmdir(f"{directory}/{name}")
+                    except OSError:
+                        is_done = False
+    return is_done
 
 
 def take_over(directory: str, leaf: str, zygote: int) -> bool:

@@ -13,7 +13,7 @@ from typing import Final
 from fanflow.pilot import process_table, zygote
 from fanflow.pilot.manager_core import ManagerCore
 from fanflow.pilot.manager_orders import describe_memory
-from fanflow.pilot.memory_groups import MemoryGroup, MemoryGroups, open_groups
+from fanflow.pilot.memory_groups import MemoryGroup, MemoryGroups, open_groups, remove_groups
 from fanflow.pilot.nursery import Nursery, Report
 from fanflow.pilot.wire import Loss
 from fanflow.pilot.worker_handle import WorkerHandle
@@ -34,6 +34,10 @@ from fanflow.pilot.worker_records import (
 _log = logging.getLogger("fanflow.pilot.manager")
 
 _READS_PER_TURN: Final = 16
+_GROUPS_S: Final = 0.5
+"""For killed workers to leave their control groups."""
+
+_GROUPS_PAUSE_S: Final = 0.02
 Pieces = Sequence[bytes | memoryview]
 
 
@@ -334,6 +338,10 @@ class Workforce:
                         self._handles.pop(report.number, None)
         self._epoll.close()
         self._nursery.close(patience_s=2.0)
+        if self._groups is not None:  # the zygote has seen to it, unless it was killed
+            deadline = time.monotonic() + _GROUPS_S
+            while not remove_groups(self._nursery.pid) and time.monotonic() < deadline:
+                time.sleep(_GROUPS_PAUSE_S)
 
 
 def _describe(handle: WorkerHandle) -> str:
