@@ -152,6 +152,18 @@ def test_a_manager_drains_when_its_time_is_over(tmp_path: Path) -> None:
         assert stand.process.wait(10) == 0
 
 
+def test_a_manager_whose_block_ends_soon_starts_nothing_that_could_not_finish(tmp_path: Path) -> None:
+    with manager(tmp_path, lasts_s=30) as stand:
+        assert stand.run(pause, 0.01, walltime_ms=20_000) == 0.01
+
+        late = stand.submit(pause, [(0.01,)] * 3, walltime_ms=29_999)
+        stand.wait_until(lambda: stand.left is not None)
+
+        assert stand.drains
+        assert stand.returned == late
+        assert stand.process.wait(10) == 0
+
+
 def test_what_runs_may_finish_within_the_grace_after_sigterm(tmp_path: Path) -> None:
     with manager(tmp_path, grace_s=1.0) as stand:
         short, long = stand.submit(pause_and_tell, [(str(tmp_path), 0.5), (str(tmp_path), 60)])

@@ -2,6 +2,7 @@
 
 import pytest
 
+from fanflow.pilot.admission import Admission
 from fanflow.pilot.appetite import MOST
 from fanflow.pilot.manager_core import STUCK_S, ManagerCore
 from fanflow.pilot.slots import HORIZON_US, PACKET_TASKS
@@ -185,6 +186,46 @@ def test_results_that_come_twice_count_once() -> None:
     finish(core, 0, 10, 11)
 
     assert [item.attempt for item in core.take_orders(0.0).items] == [10, 11]
+
+
+def core_of_a_block(lasts_s: float) -> ManagerCore:
+    core = ManagerCore(1, "host", admission=Admission(1, 0.0, lasts_s))
+    core.take_orders(0.0)
+    core.worker_ready(0)
+    return core
+
+
+def test_what_could_not_finish_before_its_block_ends_goes_back_unstarted() -> None:
+    core = core_of_a_block(lasts_s=10)
+    add(core, 1, walltime_ms=4000)
+    started = packets(core, 5.0)
+    add(core, 2, walltime_ms=4000)
+    add(core, 3)
+    finish(core, 0, 1, run_us=LONG, now=6.5)
+
+    orders = core.take_orders(6.5)
+
+    assert started == [(0, [1])]
+    assert (orders.drains, orders.packets, orders.returned) == (True, [], [2, 3])
+    assert core.is_done
+
+
+def test_what_has_no_walltime_is_started_until_its_block_ends() -> None:
+    core = core_of_a_block(lasts_s=10)
+
+    add(core, 1)
+
+    assert packets(core, 9.9) == [(0, [1])]
+
+
+def test_a_walltime_beyond_the_whole_block_is_refused() -> None:
+    core = core_of_a_block(lasts_s=10)
+
+    add(core, 1, walltime_ms=11_000)
+
+    (item,) = core.take_orders(0.0).items
+    assert item.lost is not None
+    assert item.lost.detail == "its walltime of 11 s is longer than its block lasts, 10 s"
 
 
 def test_the_limit_of_a_worker_changes_only_when_it_is_idle() -> None:

@@ -35,6 +35,11 @@ class ManagerConfig(msgspec.Struct, kw_only=True):
     """Attempts to hold beyond one for each slot; 0: adaptive."""
     drain_s: float = 0.0
     """Seconds after the start from which it takes no new attempts, and ends when it has none; 0: never."""
+    lasts_s: float = 0.0
+    """Seconds after the start at which the block ends, if that is known, else 0.
+
+    An attempt whose walltime does not fit into the rest is not started; it goes back, and the manager drains.
+    """
     grace_s: float = 0.0
     """Seconds in which what runs may finish when SIGTERM comes, as batch systems send it before they kill."""
     polls_memory: bool = False

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from math import inf
 from typing import Final
 
+from fanflow.pilot.admission import Admission
 from fanflow.pilot.appetite import Appetite
 from fanflow.pilot.manager_orders import Orders, describe_memory
 from fanflow.pilot.slots import (
@@ -41,9 +42,10 @@ class ManagerCore:
         slots: Workers.
         host: Name of this machine, for messages.
         prefetch: Attempts to hold beyond one for each slot; 0: as many as hide the way to fetch more.
+        admission: What it can run; None: all that its slots can.
     """
 
-    def __init__(self, slots: int, host: str, prefetch: int = 0) -> None:
+    def __init__(self, slots: int, host: str, prefetch: int = 0, admission: Admission | None = None) -> None:
         self.slots = [Slot(number) for number in range(slots)]
         self.attempts: dict[int, Attempt] = {}
         """Everything held, by number."""
@@ -54,6 +56,7 @@ class ManagerCore:
         self.is_draining = False
         self._host = host
         self._prefetch = prefetch
+        self._admission = admission or Admission(slots)
         self._line = WaitingLine()
         self._times: dict[int, RunTimes] = {}
         self._pools = SlotPools()
@@ -87,21 +90,12 @@ class ManagerCore:
             if times is None:
                 times = known_times[item.function] = RunTimes()
             attempt = Attempt(item, payload, times)
-            reason = self._why_not(item)
+            reason = self._admission.why_not(item)
             if reason:
                 self._lose(attempt, Loss("refused", host=self._host, detail=reason))
                 continue
             attempts[item.attempt] = attempt
             line.append(attempt)
-
-    def _why_not(self, item: TaskItem) -> str:
-        if not 1 <= item.slots <= len(self.slots):
-            return f"it needs {item.slots} slots, and this manager has {len(self.slots)}"
-        if item.environment:
-            for name, value in item.environment.items():
-                if not name or "=" in name or "\0" in name + value:
-                    return f"an environment cannot have a variable {name!r}"
-        return ""
 
     def worker_ready(self, number: int) -> None:
         """A worker takes tasks from now on."""
@@ -252,6 +246,10 @@ class ManagerCore:
         line, pools = self._line, self._pools
         while line:
             head = line.first()
+            if head.is_watched and self._admission.is_too_late(head.item, now):
+                self._orders.drains = True  # others like it follow, and have to go elsewhere
+                self.drain()
+                return
             if head.item.slots > 1:
                 if len(pools.idle) < head.item.slots:
                     return  # nobody overtakes it, so the slots that it needs become idle

@@ -15,6 +15,7 @@ from math import inf
 from typing import Final
 
 from fanflow.pilot import wire
+from fanflow.pilot.admission import Admission
 from fanflow.pilot.chunks import Assembly, AssemblyError
 from fanflow.pilot.installed_packages import PackageReader
 from fanflow.pilot.manager import ManagerConfig
@@ -51,7 +52,8 @@ class ManagerLoop:
         self._node = node
         self._config = config = node.config
         self._host, self._uid = node.host, node.uid
-        self._core = ManagerCore(node.plan.workers, self._host, config.prefetch)
+        admission = Admission(node.plan.workers, time.monotonic(), config.lasts_s or inf)
+        self._core = ManagerCore(node.plan.workers, self._host, config.prefetch, admission)
         self._supplies = Supplies()
         nursery = Nursery(control, zygote_pid)
         self._workforce = Workforce(self._core, nursery, self._supplies, node.worker_plan, self._host)
@@ -223,6 +225,9 @@ class ManagerLoop:
                 for item in items:
                     self._supplies.payloads.pop(item.attempt, None)
             self._send_results(orders, now)
+        if orders.drains:
+            _log.info("manager %s drains: its block ends before the walltime of what waits", self._uid)
+            peer.send(wire.Drain())
         if orders.returned:
             for attempt in orders.returned:
                 self._supplies.payloads.pop(attempt, None)

@@ -19,6 +19,7 @@ class Orders:
     """What the shell has to do, in the order of the fields."""
 
     __slots__ = (
+        "drains",
         "items",
         "kill",
         "limits",
@@ -32,6 +33,8 @@ class Orders:
     )
 
     def __init__(self) -> None:
+        self.drains = False
+        """Tell the interchange that nothing more may come; what is returned follows."""
         self.items: list[ResultItem] = []
         """Outcomes for the client."""
         self.parts: list[bytes] = []
