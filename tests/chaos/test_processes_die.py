@@ -1,0 +1,62 @@
+"""Workers, managers and interchanges are killed in the middle of thousands of tasks; nothing is lost."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.checker import Allowed, History, Verdict, assert_sound, read_ledger
+from tests.chaos.engines import Wave, loaded
+from tests.chaos.faults import Trouble, kill_interchange, kill_manager, kill_worker
+from tests.chaos.sizes import Size, sizes
+
+Table = Callable[[str, int, Verdict], None]
+TASK_S = 0.01
+
+
+def finish(wave: Wave, trouble: Trouble, size: Size, allowed: Allowed, directory: Path) -> Verdict:
+    history = History(size.seed, wave.outcomes, read_ledger(wave.path), trouble.faults, wave.parents)
+    return assert_sound(history, allowed, directory)
+
+
+@pytest.mark.parametrize("size", sizes(2_000, every_s=0.3, full_every_s=1.0))
+def test_killed_workers_cost_one_execution_each(size: Size, tmp_path: Path, table: Table) -> None:
+    wave = Wave(tmp_path / "ledger")
+
+    with loaded(managers=1, slots=8), Trouble(kill_worker, size.seed, size.every_s) as trouble:
+        wave.submit_many(size.tasks, TASK_S)
+        wave.wait(size.patience_s)
+
+    verdict = finish(wave, trouble, size, Allowed(per_fault=1), tmp_path)
+    table("R1 worker killed", size.seed, verdict)
+    assert verdict.faults >= 3
+    assert max(verdict.recoveries) < 1.0
+
+
+@pytest.mark.parametrize("size", sizes(2_000, every_s=0.5, full_every_s=5.0))
+def test_killed_managers_are_replaced(size: Size, tmp_path: Path, table: Table) -> None:
+    wave = Wave(tmp_path / "ledger")
+
+    with loaded(managers=4, slots=2), Trouble(kill_manager, size.seed, size.every_s) as trouble:
+        wave.submit_many(size.tasks, TASK_S)
+        wave.wait(size.patience_s)
+
+    allowed = Allowed(per_fault=4, overlap_s=0.5)
+    verdict = finish(wave, trouble, size, allowed, tmp_path)
+    table("R2 manager killed", size.seed, verdict)
+    assert verdict.faults >= 3
+    assert max(verdict.recoveries) < 2.0
+
+
+@pytest.mark.parametrize("size", sizes(2_000, every_s=0.6, full_every_s=10.0))
+def test_killed_interchanges_run_nothing_again(size: Size, tmp_path: Path, table: Table) -> None:
+    wave = Wave(tmp_path / "ledger")
+
+    with loaded(managers=4, slots=2), Trouble(kill_interchange, size.seed, size.every_s, most=10) as trouble:
+        wave.submit_many(size.tasks, TASK_S)
+        wave.wait(size.patience_s)
+
+    verdict = finish(wave, trouble, size, Allowed(share_of_running=0.01), tmp_path)
+    table("R3 interchange killed", size.seed, verdict)
+    assert verdict.faults >= 3
+    assert max(verdict.recoveries) < 3.0
