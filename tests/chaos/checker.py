@@ -28,6 +28,8 @@ class Fault:
     pid: int
     victims: frozenset[int] = frozenset()
     """Workers that ended with it, or could not say what they had done."""
+    until: float = 0.0
+    """When the process went on, if it was only stopped."""
 
 
 @dataclass
@@ -213,23 +215,26 @@ def _running(history: History) -> int:
 def recoveries(history: History) -> list[float]:
     """For each fault, how long it took until what had been lost worked again.
 
-    After the end of a process: until a process that was not there before starts a task. Where no process that
-    runs tasks has ended: until an outcome of a task arrives that ended after the fault.
+    Where workers ended: until one that was not there before starts a task. Where they were cut off, from then
+    on when they no longer are: until the outcome of a task arrives that one of them has started since.
+    Otherwise: until the outcome of a task arrives that ended after the fault.
     """
+    last = {run.task: run for run in history.runs}
+    arrivals = [(outcome.at, last[task]) for task, outcome in history.outcomes.items() if task in last]
+    arrivals.sort(key=lambda arrival: arrival[0])
     first_start: dict[int, float] = {}
     for run in history.runs:
         first_start.setdefault(run.pid, run.start)
     starts = sorted(first_start.values())
-    last_end: dict[int, float] = {run.task: run.end for run in history.runs if run.end is not None}
-    arrivals = sorted((outcome.at, last_end.get(task, 0.0)) for task, outcome in history.outcomes.items())
     found: list[float] = []
     for fault in history.faults:
-        if fault.victims:
-            later = next((at for at in starts if at > fault.at), None)
+        if fault.until:
+            back = [at for at, run in arrivals if run.pid in fault.victims and run.start > fault.until]
+            found += [at - fault.until for at in back[:1]]
+        elif fault.victims:
+            found += [at - fault.at for at in starts if at > fault.at][:1]
         else:
-            later = next((at for at, end in arrivals if end > fault.at), None)
-        if later is not None:
-            found.append(later - fault.at)
+            found += [at - fault.at for at, run in arrivals if (run.end or 0.0) > fault.at][:1]
     return found
 
 

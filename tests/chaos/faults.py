@@ -74,6 +74,24 @@ def kill_interchange(processes: Processes, chance: random.Random) -> Fault | Non
     return kill(found[0], "interchange killed") if len(found) == 1 else None
 
 
+def stop_manager(seconds: float) -> Callable[[Processes, random.Random], Fault | None]:
+    """Makes a manager deaf and dumb for so long; its workers run on."""
+
+    def inject(processes: Processes, chance: random.Random) -> Fault | None:
+        managers = processes.managers()
+        if not managers:
+            return None
+        manager = chance.choice(managers)
+        workers = frozenset(worker.pid for worker in workers_of(manager))
+        stopped = time.monotonic()
+        manager.suspend()
+        threading.Event().wait(seconds)
+        manager.resume()
+        return Fault(stopped, "manager stopped", manager.pid, workers, until=time.monotonic())
+
+    return inject
+
+
 class Trouble:
     """Injects faults from a thread of its own, at random intervals, inside a `with` block.
 

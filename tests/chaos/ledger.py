@@ -32,3 +32,11 @@ def work(path: str, task: int, seconds: float, *parents: object) -> int:
         time.sleep(seconds)
     enter(path, "end", task)
     return value_of(task)
+
+
+def fail(path: str, task: int, gate: str) -> int:
+    """Waits until a file is there, then fails."""
+    enter(path, "start", task)
+    while not os.path.exists(gate):
+        time.sleep(0.01)
+    raise ValueError("the root failed")

@@ -1,17 +1,19 @@
 """Workers, managers and interchanges are killed in the middle of thousands of tasks; nothing is lost."""
 
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 
 import pytest
 
 from tests.chaos.checker import Allowed, History, Verdict, assert_sound, read_ledger
 from tests.chaos.engines import Wave, loaded
-from tests.chaos.faults import Trouble, kill_interchange, kill_manager, kill_worker
+from tests.chaos.faults import Trouble, kill_interchange, kill_manager, kill_worker, stop_manager
 from tests.chaos.sizes import Size, sizes
 
 Table = Callable[[str, int, Verdict], None]
 TASK_S = 0.01
+THRESHOLD_S = 1.0
 
 
 def finish(wave: Wave, trouble: Trouble, size: Size, allowed: Allowed, directory: Path) -> Verdict:
@@ -60,3 +62,21 @@ def test_killed_interchanges_run_nothing_again(size: Size, tmp_path: Path, table
     table("R3 interchange killed", size.seed, verdict)
     assert verdict.faults >= 3
     assert max(verdict.recoveries) < 3.0
+
+
+@pytest.mark.parametrize("size", sizes(2_000, every_s=0.4, full_every_s=5.0))
+def test_a_manager_that_was_thought_dead_comes_back(size: Size, tmp_path: Path, table: Table) -> None:
+    wave = Wave(tmp_path / "ledger")
+    trouble = Trouble(
+        stop_manager(2 * THRESHOLD_S), size.seed, size.every_s, most=max(1, size.tasks // 4_000)
+    )
+
+    with loaded(managers=3, slots=2, threshold_ms=round(1000 * THRESHOLD_S)), trouble:
+        wave.submit_many(size.tasks, TASK_S)
+        wave.wait(size.patience_s)
+
+    verdict = finish(wave, trouble, size, Allowed(per_fault=6, overlap_s=inf), tmp_path)
+    table("R7 manager stopped", size.seed, verdict)
+    assert verdict.again > 0
+    assert len(verdict.recoveries) == verdict.faults
+    assert max(verdict.recoveries) < 2.0

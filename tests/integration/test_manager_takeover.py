@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fanflow.pilot import wire
 from tests.integration.manager_stand import DEADLINE, manager
-from tests.integration.manager_tasks import count_and_pause, pause
+from tests.integration.manager_tasks import count_and_pause, double, nothing, pause
 from tests.leaks import wait_until
 
 
@@ -26,3 +26,15 @@ def test_outcomes_that_come_before_the_new_interchange_accepts_are_not_forgotten
 
         assert set(numbers) & set(registered.holds)
         assert stand.results(numbers) == [None] * 60
+
+
+def test_a_manager_that_was_given_up_begins_anew_however_often_it_is_told(tmp_path: Path) -> None:
+    with manager(tmp_path) as stand:
+        stand.run(nothing)
+        stand.registered = None
+
+        for _ in range(5):  # one for each message that it sent before it read the first
+            stand.say(wire.Refused("unknown manager: register first"))
+        stand.connect()
+
+        assert stand.run(double, 4) == 8

@@ -284,6 +284,8 @@ class ManagerLoop:
             self._peer.send(wire.Want(self._core.wanted))
 
     def _on_refused(self, header: wire.Refused, frames: Frames) -> None:
+        if not self._peer.is_connected:
+            return  # it was said over the connection before: once for each message that was sent there
         if self._peer.is_accepted:  # it has given us up, after a silence: begin anew
             _log.warning("the interchange does not know this manager any more: %s", header.reason)
             self._peer.reconnect()

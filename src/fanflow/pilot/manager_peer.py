@@ -70,7 +70,7 @@ class Peer:
         self._context = zmq.Context()
         self._outbox: deque[Frames] = deque()
         self._recent = Recent()
-        self._is_connected = False
+        self.is_connected = False
         self.connections = 0
         """Sockets opened so far: what was sent on one of them never reaches the next."""
         self.poller = zmq.Poller()
@@ -131,7 +131,7 @@ class Peer:
         """Outcomes; they are sent once more if the interchange is lost soon."""
         message = (wire.encode(header), blob)
         self._recent.add([item.attempt for item in header.items], message, now)
-        if not self._is_connected:
+        if not self.is_connected:
             return  # what is recent follows the registration
         if self._outbox or not self.is_accepted:
             self._outbox.append(message)
@@ -194,11 +194,11 @@ class Peer:
         while self._monitor.poll(0):
             event = recv_monitor_message(self._monitor)["event"]
             if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-                self._is_connected = True
+                self.is_connected = True
                 self._sent = now
                 # Past the outbox: nothing may come before it.
                 send(self._socket, (wire.encode(self._register(self._repeated(now))),))
-            elif event == zmq.EVENT_DISCONNECTED and self._is_connected:
+            elif event == zmq.EVENT_DISCONNECTED and self.is_connected:
                 _log.warning("the connection to the interchange ended")
                 self.reconnect()
                 return
@@ -212,7 +212,7 @@ class Peer:
 
     def reconnect(self) -> None:
         """Begin anew; what was queued for the old interchange is void."""
-        self._is_connected = self.is_accepted = False
+        self.is_connected = self.is_accepted = False
         self._outbox.clear()
         self._shut()
         self._socket, self._monitor = self._open()
