@@ -1,9 +1,11 @@
 """A pilot engine for tests: local managers, two workers in all."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import zmq
 
+from fanflow import DataFlowKernel
 from fanflow.ids import ExecutorLabel
 from fanflow.pilot import manager
 from fanflow.pilot.client import ManagerNews
@@ -31,6 +33,7 @@ class OneBlock:
                 block=str(number),
                 slots=self._slots,
                 log_directory=str(self._logs / str(number)),
+                max_message=engine.max_message,
             )
             encoded = manager.encode_config(config)
             engine.fork_server.start("fanflow.pilot.manager", encoded, lambda status: None)
@@ -43,12 +46,44 @@ class OneBlock:
 
 
 class TwoWorkers:
-    """Specification of an engine with one local manager."""
+    """Specification of an engine with local managers.
+
+    Args:
+        managers: How many.
+        slots: Workers of each.
+        max_message: Bytes of one call's arguments or of one result; None: the default.
+        beats_ms: Period and threshold of heartbeats; None: the default.
+    """
 
     label = "engine"
 
+    def __init__(
+        self,
+        managers: int = 1,
+        slots: int = 2,
+        *,
+        max_message: int | None = None,
+        beats_ms: tuple[int, int] | None = None,
+    ) -> None:
+        self._managers, self._slots = managers, slots
+        self._max_message, self._beats_ms = max_message, beats_ms
+
     def build(self, context: BuildContext) -> Executor:
-        return Engine(ExecutorLabel(self.label), "a-run", OneBlock(context.run_dir / "manager"))
+        block = OneBlock(context.run_dir / "manager", self._managers, self._slots)
+        engine = Engine(ExecutorLabel(self.label), "a-run", block)
+        if self._max_message is not None:
+            engine.max_message = self._max_message
+        if self._beats_ms is not None:
+            period, threshold = self._beats_ms
+            engine.settings = replace(engine.settings, heartbeat_ms=period, threshold_ms=threshold)
+        return engine
+
+
+def engine_of(kernel: DataFlowKernel) -> Engine:
+    """The engine that the kernel runs tasks on."""
+    engine = kernel.kernel.executors[ExecutorLabel("engine")]
+    assert isinstance(engine, Engine)
+    return engine
 
 
 def warm_zero_copy() -> None:

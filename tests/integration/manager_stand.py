@@ -152,6 +152,7 @@ class ManagerStand:
             self.want = message.total
         elif isinstance(message, wire.Chunk):
             self._arriving.add(message.attempt, message.offset, frames[0])
+            self.say(wire.Passed(len(frames[0])))
         elif isinstance(message, wire.Heartbeat):
             self.say(wire.Heartbeat())
         return True

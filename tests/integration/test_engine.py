@@ -9,9 +9,7 @@ import pytest
 
 import fanflow
 from fanflow import Config, DataFlowKernel, python_app
-from fanflow.ids import ExecutorLabel
-from fanflow.pilot.running import Engine
-from tests.integration.engines import TwoWorkers, warm_zero_copy
+from tests.integration.engines import TwoWorkers, engine_of, warm_zero_copy
 from tests.leaks import descendants, wait_until
 
 
@@ -55,12 +53,6 @@ def sleep(seconds: float) -> float:
 @python_app
 def repeat(data: bytes, times: int) -> bytes:
     return data * times
-
-
-def engine_of(kernel: DataFlowKernel) -> Engine:
-    engine = kernel.kernel.executors[ExecutorLabel("engine")]
-    assert isinstance(engine, Engine)
-    return engine
 
 
 def test_tasks_run_in_other_processes_and_depend_on_each_other(kernel: DataFlowKernel) -> None:

@@ -4,7 +4,7 @@ The stand plays the kernel too: a task whose attempt is lost gets another, and e
 """
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from fanflow.ids import AttemptId
 from fanflow.model.attempts import AttemptEvent, Launch, Lost, Returned
@@ -28,11 +28,23 @@ class PlainUnpacker:
     """Outcomes are their payloads."""
 
     def unpack(
-        self, attempt: AttemptId, name: str, payload: bytes | memoryview, pieces: Sequence[bytes] | None
+        self,
+        attempt: AttemptId,
+        name: str,
+        payload: bytes | memoryview,
+        pieces: Sequence[bytes] | None,
+        report: object,
     ) -> AttemptEvent:
         return Returned(attempt, b"".join(pieces) if pieces is not None else bytes(payload))
 
-    def show(self, text: str, *, is_error: bool) -> None:
+
+class PlainPrinter:
+    """Shows nothing, and reports at once."""
+
+    def __init__(self, report: Callable[[AttemptEvent], None]) -> None:
+        self.report = report
+
+    def show(self, mark: str, text: str, *, is_error: bool) -> None:
         pass
 
 
@@ -135,7 +147,11 @@ class World:
 
     def __init__(self, managers: int = 2) -> None:
         self.now = 100.0
-        self.client = ClientCore(PlainUnpacker(), lambda header: None)  # type: ignore[arg-type]
+        self.client = ClientCore(
+            PlainUnpacker(),  # type: ignore[arg-type]
+            PlainPrinter(lambda event: self._take_events([event])),  # type: ignore[arg-type]
+            lambda header: None,
+        )
         self.core: InterchangeCore | None = InterchangeCore(settings())
         self.to_interchange: deque[Frames] = deque([(wire.encode(wire.Hello(wire.VERSION, "r")),)])
         self.to_client: deque[Frames] = deque()

@@ -13,7 +13,7 @@ from fanflow.pilot.client import ClientCore
 from fanflow.pilot.interchange_core import InterchangeCore
 from fanflow.pilot.registration import InterchangeSettings
 from fanflow.testing import make_launch, tasks
-from tests.property.interchange_stand import PlainUnpacker
+from tests.property.interchange_stand import PlainPrinter, PlainUnpacker
 
 HONEST, HOSTILE = b"honest", b"hostile"
 ITS_OWN, ANOTHERS, WAITING = range(1, 5), range(5, 9), range(9, 21)
@@ -152,7 +152,11 @@ def test_a_manager_that_sends_nothing_but_nonsense_is_given_up() -> None:
 @given(st.lists(messages, max_size=12))
 def test_nothing_that_an_interchange_says_stops_the_client(wild: list[tuple[bytes, ...]]) -> None:
     events: list[AttemptEvent] = []
-    client = ClientCore(PlainUnpacker(), lambda header: None)  # type: ignore[arg-type]
+    client = ClientCore(
+        PlainUnpacker(),  # type: ignore[arg-type]
+        PlainPrinter(events.append),  # type: ignore[arg-type]
+        lambda header: None,
+    )
     launch = make_launch(tasks.add, 1, 2)
     launch.attempt = AttemptId(1_000)  # which none of the messages speaks of
     client.submit([launch])

@@ -110,6 +110,11 @@ def run_parts(head: bytes, body: bytes | bytearray) -> bytes:
         return _ERROR + pack_error(error)
 
 
+def pack_raised(error: BaseException) -> bytes:
+    """The outcome of a call that raised this; never raises."""
+    return _ERROR + pack_error(error)
+
+
 def unpack_outcome(data: bytes, attempt: AttemptId, name: str = "?") -> Returned | Raised:
     """The outcome that `run_packed` gave.
 

@@ -13,7 +13,9 @@ from fanflow.model.attempts import AttemptEvent, Launch, Lost, Raised
 from fanflow.pilot import wire
 from fanflow.pilot.chunks import Assembly, AssemblyError
 from fanflow.pilot.errors import ManagerLost, WorkerLost
-from fanflow.pilot.parcels import Functions, Packed, messages_of, pack
+from fanflow.pilot.flight import Flight
+from fanflow.pilot.parcels import Functions, Packed, messages_of, messages_of_large, pack
+from fanflow.pilot.printing import Printer
 from fanflow.pilot.unpacking import Unpacker
 
 _log = logging.getLogger("fanflow.pilot")
@@ -28,11 +30,16 @@ class ClientCore:
 
     Args:
         unpacker: Turns payloads into outcomes.
+        printer: Shows what tasks print.
         on_manager: Told of managers that come and go.
     """
 
-    def __init__(self, unpacker: Unpacker, on_manager: Callable[[ManagerNews], None]) -> None:
+    def __init__(
+        self, unpacker: Unpacker, printer: Printer, on_manager: Callable[[ManagerNews], None]
+    ) -> None:
         self._on_manager = on_manager
+        self.max_message = wire.MAX_PAYLOAD_BYTES
+        """Bytes of one call's arguments, when pickled."""
         self.functions = Functions()
         self.open: dict[int, Packed] = {}
         """Attempts without an outcome."""
@@ -43,6 +50,10 @@ class ClientCore:
         self.malformed = 0
         """Messages of the interchange that made no sense."""
         self._unpacker = unpacker
+        self._printer = printer
+        self._talkative: set[int] = set()
+        """Open attempts that have printed."""
+        self._flight = Flight()
         self._arriving = Assembly()
         self._questions: dict[int, tuple[Frames, Callable[[Facts], None]]] = {}
         """By number: what was asked, and who waits for the answer."""
@@ -55,6 +66,7 @@ class ClientCore:
             wire.ManagerLeft: self._on_left,
             wire.ManagerRefused: self._on_refused,
             wire.Printed: self._on_printed,
+            wire.Got: self._on_got,
             wire.Heartbeat: self._on_heartbeat,
         }
         self._events: list[AttemptEvent] = []
@@ -73,7 +85,7 @@ class ClientCore:
         refused: list[AttemptEvent] = []
         for launch in batch:
             try:
-                call = pack(launch, self.functions)
+                call = pack(launch, self.functions, self.max_message)
             except Exception as error:  # noqa: BLE001 - pickling runs anybody's code
                 refused.append(Raised(launch.attempt, error))
             else:
@@ -81,10 +93,16 @@ class ClientCore:
                 packed.append(call)
         return self._messages(packed), refused
 
-    def _messages(self, calls: list[Packed]) -> list[Frames]:
+    def _messages(self, calls: Sequence[Packed] = ()) -> list[Frames]:
         messages: list[Frames] = [*self.functions.take_new()]
-        if calls:
-            messages.extend(messages_of(calls))
+        small = [call for call in calls if call.item.size <= wire.INLINE_LIMIT]
+        if len(small) < len(calls):
+            for call in calls:
+                if call.item.size > wire.INLINE_LIMIT:
+                    self._flight.add(call)
+        messages += messages_of(small)
+        for call in self._flight.take(self.open):
+            messages += messages_of_large(call)
         return messages
 
     def takeover(self, patience_ms: int) -> list[Frames]:
@@ -94,12 +112,14 @@ class ClientCore:
             patience_ms: How long it waits for managers to come back and say what they hold.
         """
         self._arriving = Assembly()  # what had come of large results will not be continued
-        return [
-            *self.functions.all(),
-            *messages_of(list(self.open.values())),
-            *(question for question, _ in self._questions.values()),
-            [wire.encode(wire.Expect(list(self.managers), patience_ms))],
-        ]
+        calls = self.open.values()
+        messages: list[Frames] = [*self.functions.all()]
+        messages += messages_of([call for call in calls if call.item.size <= wire.INLINE_LIMIT])
+        for attempt in self._flight.in_the_air():
+            messages += messages_of_large(self.open[attempt])
+        messages += [question for question, _ in self._questions.values()]
+        expect = wire.Expect(list(self.managers), patience_ms, self._flight.on_the_ground())
+        return [*messages, [wire.encode(expect)]]
 
     def cancel(self, attempts: Sequence[AttemptId]) -> tuple[list[Frames], list[AttemptEvent]]:
         """Messages that stop these, and their outcomes: what comes of them later is dropped."""
@@ -111,7 +131,11 @@ class ClientCore:
         lost: list[AttemptEvent] = [
             Lost(AttemptId(attempt), CancelledError(f"attempt {attempt} was cancelled")) for attempt in known
         ]
-        return [[wire.encode(wire.Cancel(known))]], lost
+        for attempt in known:
+            self._arriving.drop(attempt)
+            self._flight.ended(attempt)
+            self._talkative.discard(attempt)
+        return [[wire.encode(wire.Cancel(known))], *self._messages()], lost
 
     def ask(self, what: str, on_answer: Callable[[Facts], None]) -> Frames:
         """A question to the interchange."""
@@ -133,15 +157,18 @@ class ClientCore:
                 self.malformed += 1
                 _log.exception("a message of the interchange makes no sense")
         again, self._again = self._again, []
-        return self._events, self._messages(again) if again else []
+        return self._events, self._messages(again)
 
     def _on_results(self, header: wire.Results, frames: Frames) -> None:
         parts = wire.split(header.items, frames[1])
         pop, unpack = self.open.pop, self._unpacker.unpack
+        sent, talkative = self._flight.sent, self._talkative
         for item, part in zip(header.items, parts, strict=True):
             call = pop(item.attempt, None)
             if call is None:
                 continue  # cancelled, or reported before
+            if sent and item.attempt in sent:
+                self._flight.ended(item.attempt)
             if item.lost is not None:
                 self._lost(call, item.lost)
                 continue
@@ -150,17 +177,26 @@ class ClientCore:
                 try:
                     pieces = self._arriving.finish(item.attempt, item.size)
                 except AssemblyError as error:  # the others in this message have come to no harm
+                    _log.error("the result of attempt %d came incomplete: %s", item.attempt, error)
                     self._lost(call, wire.Loss("manager", detail=str(error), blames_task=False))
                     continue
             if self.failures:
                 self.failures.clear()
-            event = unpack(AttemptId(item.attempt), call.name, part, pieces)
+            report = None
+            if talkative and item.attempt in talkative:
+                talkative.discard(item.attempt)
+                report = self._printer.report
+            event = unpack(AttemptId(item.attempt), call.name, part, pieces, report)
             if event is not None:
-                self._events.append(event)
+                if report is None:
+                    self._events.append(event)
+                else:
+                    report(event)
 
     def _lost(self, call: Packed, loss: wire.Loss) -> None:
         attempt = AttemptId(call.item.attempt)
         self._arriving.drop(attempt)
+        self._talkative.discard(attempt)
         if loss.cause == "drained":
             self.open[attempt] = call  # it had not started: nobody needs to know
             self._again.append(call)
@@ -181,6 +217,10 @@ class ClientCore:
     def _on_chunk(self, header: wire.Chunk, frames: Frames) -> None:
         if header.attempt in self.open:
             self._arriving.add(header.attempt, header.offset, frames[1])
+
+    def _on_got(self, header: wire.Got, frames: Frames) -> None:
+        for attempt in header.attempts:
+            self._flight.landed(attempt)
 
     def _on_heartbeat(self, header: wire.Heartbeat, frames: Frames) -> None:
         """It is alive, which its process says better."""
@@ -215,8 +255,12 @@ class ClientCore:
 
     def _on_printed(self, header: wire.Printed, frames: Frames) -> None:
         call = self.open.get(header.attempt)
-        name = call.name if call is not None else "?"
-        self._unpacker.show(f"[{name} on {header.host}] {header.text}", is_error=header.is_error)
+        name = "?"
+        if call is not None:
+            name = call.name
+            self._talkative.add(header.attempt)
+        mark = f"[{name}, worker {header.worker} on {header.host}] "
+        self._printer.show(mark, header.text, is_error=header.is_error)
 
 
 def _who(header: ManagerNews) -> tuple[str, str]:

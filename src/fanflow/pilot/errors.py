@@ -6,6 +6,8 @@ Causes are attributes and notes.
 
 from __future__ import annotations
 
+from fanflow.errors import FanflowError
+
 
 class WorkerLost(Exception):  # noqa: N818 - contract name
     """A worker process died while it ran a task.
@@ -44,3 +46,19 @@ class ManagerLost(Exception):  # noqa: N818 - contract name
 
     def __str__(self) -> str:
         return f"Task failure due to loss of manager {self.manager_id} on host {self.hostname}"
+
+
+class MessageTooLargeError(FanflowError):
+    """The arguments of one call, or its result, are larger than what may be sent.
+
+    Attributes:
+        size: Bytes when pickled.
+        limit: Bytes that may be sent.
+    """
+
+    def __init__(self, what: str, size: int, limit: int) -> None:
+        self.what, self.size, self.limit = what, size, limit
+        super().__init__(
+            f"{what} cannot be sent: {size:,} bytes when pickled, and max_message is {limit:,} bytes; "
+            f"pass the name of a file instead, or raise max_message"
+        )

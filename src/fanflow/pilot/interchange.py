@@ -14,6 +14,7 @@ from zmq.utils.monitor import recv_monitor_message
 from fanflow.pilot import wire
 from fanflow.pilot.access import Listener
 from fanflow.pilot.interchange_core import InterchangeCore
+from fanflow.pilot.outbox import ResultChunk
 from fanflow.pilot.registration import InterchangeSettings
 from fanflow.pilot.sockets import Frames, receive_all, receive_rest, send, set_limits
 
@@ -21,6 +22,9 @@ _log = logging.getLogger("fanflow.pilot.interchange")
 
 _MOST_PER_TURN = 200
 """Messages taken from one socket before the others get their turn."""
+
+_MOST_QUEUED = 16
+"""Messages that zmq keeps for a slow client: large results must wait at their managers, not here."""
 
 
 class InterchangeConfig(msgspec.Struct, kw_only=True):
@@ -47,6 +51,7 @@ class Interchange:
         self._managers = self._context.socket(zmq.ROUTER)
         for socket in (self._client, self._managers):
             set_limits(socket, wire.MAX_MESSAGE_BYTES)
+        self._client.set(zmq.SNDHWM, _MOST_QUEUED)
         self._managers.set(zmq.ROUTER_HANDOVER, 1)
         self._connections: dict[int, list[bytes]] = {}
         """Descriptor -> identities of its connections, the oldest first: a number is soon used again."""
@@ -56,7 +61,7 @@ class Interchange:
             self._managers.bind(url)
         self._client.bind(config.client_url)
         self._unsent: deque[Frames] = deque()
-        """Messages for the client, which has not connected yet."""
+        """Messages for the client, which is slow or has not connected yet."""
         self._waits_for_client = False
         self._poller = zmq.Poller()
         for socket in (self._client, self._managers, self._monitor):
@@ -97,7 +102,11 @@ class Interchange:
         waited = bool(self._waits_for_client)
         try:
             while unsent:
-                send(self._client, unsent[0])
+                message = unsent[0]
+                send(self._client, message)
+                if isinstance(message, ResultChunk):
+                    passed = wire.encode(wire.Passed(len(message[1])))
+                    send(self._managers, (message.origin, passed))
                 unsent.popleft()
         except zmq.Again:
             pass

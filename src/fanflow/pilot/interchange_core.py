@@ -9,7 +9,7 @@ from fanflow.pilot import wire
 from fanflow.pilot.backlog import Backlog, Parcel
 from fanflow.pilot.chunks import Assembly
 from fanflow.pilot.manager_view import ManagerView
-from fanflow.pilot.outbox import Outbox
+from fanflow.pilot.outbox import Outbox, ResultChunk
 from fanflow.pilot.outcomes import check_sizes, pick
 from fanflow.pilot.package_survey import Survey
 from fanflow.pilot.registration import InterchangeSettings, why_refused
@@ -82,9 +82,10 @@ class InterchangeCore:
             wire.Return: self._on_return,
             wire.Drain: self._on_drain,
             wire.Heartbeat: self._on_heartbeat,
-            wire.Printed: self._on_printed,
             wire.Answer: self._on_answer,
             wire.Leave: self._on_leave,
+            wire.Printed: self._on_printed,
+            wire.Got: self._on_got,
         }
 
     # -- in -------------------------------------------------------------------------------------
@@ -219,7 +220,7 @@ class InterchangeCore:
     def _on_expect(self, header: wire.Expect, frames: Frames) -> None:
         if self._takeover is None:
             raise ValueError("managers are expected, but this interchange has taken over from no other")
-        self._takeover.expect(header.managers, header.patience_ms / 1000)
+        self._takeover.expect(header.managers, header.patience_ms / 1000, header.landed)
 
     def _end_takeover(self, takeover: Takeover) -> None:
         self._takeover = None
@@ -227,6 +228,11 @@ class InterchangeCore:
             self.backlog.add(*batch)
         for question in takeover.questions:
             self._on_ask(question, ())
+        if landed := takeover.held_large():
+            self._outbox.tell(wire.Got(landed))
+        if lost := takeover.landed_nowhere():
+            loss = wire.Loss("drained", detail="no manager has it any more", blames_task=False)
+            self._outbox.tell(wire.Results([wire.ResultItem(attempt, 0, lost=loss) for attempt in lost]), b"")
         wanted = takeover.open()
         for manager in self.roster.by_connection.values():
             unwanted = manager.holds - wanted
@@ -304,7 +310,9 @@ class InterchangeCore:
             return kept | self._takeover.came(uid, named - kept)
         if uid in self._overdue:
             self._overdue.discard(uid)
-            return kept | self.backlog.remove(named - kept)
+            late = self.backlog.remove(named - kept)
+            self._outbox.tell(wire.Got(sorted(late)))
+            return kept | late
         return kept
 
     def _on_results(self, manager: ManagerView, header: wire.Results, frames: Frames) -> None:
@@ -324,9 +332,12 @@ class InterchangeCore:
         self.roster.note(manager)
 
     def _on_result_chunk(self, manager: ManagerView, header: wire.Chunk, frames: Frames) -> None:
-        if header.attempt not in manager.holds or not header.is_result:
-            raise ValueError("a chunk of an attempt that this manager does not hold")
-        self._outbox.to_client.append((frames[0], frames[1]))
+        if not header.is_result:
+            raise ValueError("a chunk of a call, from a manager")
+        if header.attempt in manager.holds:
+            self._outbox.to_client.append(ResultChunk.of(manager.identity, frames[:2]))
+        else:
+            self._outbox.send(manager.identity, wire.Passed(len(frames[1])))
 
     def _on_want(self, manager: ManagerView, header: wire.Want, frames: Frames) -> None:
         manager.want = min(max(0, header.total), _MOST_WANTED)
@@ -346,6 +357,9 @@ class InterchangeCore:
 
     def _on_printed(self, manager: ManagerView, header: wire.Printed, frames: Frames) -> None:
         self._outbox.to_client.append((frames[0],))
+
+    def _on_got(self, manager: ManagerView, header: wire.Got, frames: Frames) -> None:
+        self._outbox.tell(wire.Got([attempt for attempt in header.attempts if attempt in manager.holds]))
 
     def _on_answer(self, manager: ManagerView, header: wire.Answer, frames: Frames) -> None:
         self._survey.answered(manager, header.facts)

@@ -11,6 +11,7 @@ import msgspec
 
 from fanflow.errors import FanflowError
 from fanflow.pilot.access import Access
+from fanflow.pilot.wire import MAX_PAYLOAD_BYTES
 from fanflow.pilot.worker_plan import WorkerOptions
 from fanflow.pilot.zygote import fork_zygote
 
@@ -31,6 +32,8 @@ class ManagerConfig(msgspec.Struct, kw_only=True):
     """In it, `block-ID/UID/` is made, for `manager.log` and `worker_N.log`."""
     uid: str = ""
     """Twelve hexadecimal digits; empty: chosen here."""
+    max_message: int = MAX_PAYLOAD_BYTES
+    """Bytes of one result, when pickled."""
     prefetch: int = 0
     """Attempts to hold beyond one for each slot; 0: adaptive."""
     drain_s: float = 0.0

@@ -91,6 +91,7 @@ class ManagerLoop:
             wire.Function: self._on_function,
             wire.Tasks: self._on_tasks,
             wire.Chunk: self._on_chunk,
+            wire.Passed: self._on_passed,
             wire.Cancel: self._on_cancel,
             wire.Drain: self._on_drain,
             wire.Heartbeat: self._on_heartbeat,
@@ -211,13 +212,13 @@ class ManagerLoop:
     def _report(self, orders: Orders, now: float) -> None:
         workforce, peer = self._workforce, self._peer
         if workforce.printed:
-            for attempt, text, is_error in workforce.printed:
-                peer.send(wire.Printed(attempt, self._host, text, is_error))
+            for attempt, text, is_error, worker in workforce.printed:
+                peer.send(wire.Printed(attempt, self._host, text, is_error, worker))
             workforce.printed.clear()
         if workforce.pieces:
             for piece in workforce.pieces:
                 self._streaming.setdefault(piece.attempt, peer.connections)
-                peer.send(wire.Chunk(piece.attempt, piece.offset, True), piece.data)
+                peer.send_chunk(wire.Chunk(piece.attempt, piece.offset, True), piece.data)
             workforce.pieces.clear()
         items = orders.items
         if items:
@@ -305,6 +306,7 @@ class ManagerLoop:
             raise ValueError(f"payloads of {len(blob)} bytes do not fit {len(items)} items")
         functions = self._supplies.functions
         payloads: list[bytes | None] = []
+        large: list[int] = []
         start = 0
         for item in items:
             size = item.size
@@ -320,10 +322,16 @@ class ManagerLoop:
                 start += size
             else:
                 self._supplies.payloads[item.attempt] = self._arriving.finish(item.attempt, size)
+                large.append(item.attempt)
+        if large:
+            self._peer.send(wire.Got(large))
         self._core.tasks_came(items, payloads)
 
     def _on_chunk(self, header: wire.Chunk, frames: Frames) -> None:
         self._arriving.add(header.attempt, header.offset, frames[1])
+
+    def _on_passed(self, header: wire.Passed, frames: Frames) -> None:
+        self._peer.passed(header.size)
 
     def _on_cancel(self, header: wire.Cancel, frames: Frames) -> None:
         self._core.cancel(header.attempts)

@@ -95,6 +95,7 @@ class Node:
             list(sys.argv) if config.argv is None else config.argv,
             {**config.environment, **environment, **place.environment},
             list(place.cores),
+            config.max_message,
         )
 
 

@@ -70,6 +70,8 @@ class Peer:
         self._context = zmq.Context()
         self._outbox: deque[Frames] = deque()
         self._recent = Recent()
+        self._in_flight = 0
+        """Bytes of pieces that the interchange has not passed on."""
         self.is_connected = False
         self.connections = 0
         """Sockets opened so far: what was sent on one of them never reaches the next."""
@@ -110,7 +112,7 @@ class Peer:
     @property
     def is_congested(self) -> bool:
         """Whether large results should wait."""
-        return bool(self._outbox)
+        return bool(self._outbox) or self._in_flight >= wire.RESULTS_WINDOW
 
     @property
     def next_due(self) -> float:
@@ -126,6 +128,15 @@ class Peer:
             self._outbox.append(message)
         else:
             self._send_now(message)
+
+    def send_chunk(self, header: wire.Chunk, piece: bytes | memoryview) -> None:
+        """A piece of a large result."""
+        self._in_flight += len(piece)
+        self.send(header, piece)
+
+    def passed(self, size: int) -> None:
+        """The interchange has passed so many bytes of pieces on."""
+        self._in_flight = max(0, self._in_flight - size)
 
     def send_results(self, header: wire.Results, blob: bytes, now: float) -> None:
         """Outcomes; they are sent once more if the interchange is lost soon."""
@@ -214,6 +225,7 @@ class Peer:
         """Begin anew; what was queued for the old interchange is void."""
         self.is_connected = self.is_accepted = False
         self._outbox.clear()
+        self._in_flight = 0
         self._shut()
         self._socket, self._monitor = self._open()
 

@@ -10,6 +10,22 @@ from fanflow.pilot.backlog import Parcel
 Frames = Sequence[bytes | memoryview]
 
 
+class ResultChunk(list[bytes | memoryview]):
+    """Frames of a piece of a large result. Its manager is told when they are on their way to the client."""
+
+    __slots__ = ("origin",)
+
+    origin: bytes
+    """Identity of the manager's connection."""
+
+    @classmethod
+    def of(cls, origin: bytes, frames: Frames) -> ResultChunk:
+        """A piece that came from there."""
+        chunk = cls(frames)
+        chunk.origin = origin
+        return chunk
+
+
 class Outbox:
     """In order for each receiver; headers are encoded when they are put in."""
 

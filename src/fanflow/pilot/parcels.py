@@ -10,7 +10,8 @@ from fanflow.codec.calls import pack_parts
 from fanflow.errors import InvalidResourceSpecification
 from fanflow.model.attempts import Launch
 from fanflow.pilot import wire
-from fanflow.pilot.wire import CHUNK_BYTES, INLINE_LIMIT, Chunk, Function, TaskItem
+from fanflow.pilot.errors import MessageTooLargeError
+from fanflow.pilot.wire import CHUNK_BYTES, Chunk, Function, TaskItem
 
 _MB: Final = 1 << 20
 """Batch systems, too, count memory in powers of two."""
@@ -60,14 +61,17 @@ class Functions:
         return [wire.encode(Function(number, digest)), body]
 
 
-def pack(launch: Launch, functions: Functions) -> Packed:
+def pack(launch: Launch, functions: Functions, most_bytes: int = wire.MAX_PAYLOAD_BYTES) -> Packed:
     """A call as it is sent.
 
     Raises:
         PicklingError: An argument or the function cannot be pickled.
+        MessageTooLargeError: The arguments have more than `most_bytes` when they are pickled.
         InvalidResourceSpecification: The call asks for something that this engine does not know.
     """
     head, body = pack_parts(launch)
+    if len(body) > most_bytes:
+        raise MessageTooLargeError(f"the arguments of app {launch.name!r}", len(body), most_bytes)
     item = TaskItem(launch.attempt, functions.number(head), len(body))
     if launch.walltime is not None:
         item.walltime_ms = max(1, round(launch.walltime * 1000))
@@ -108,12 +112,14 @@ def chunks_of(attempt: int, body: bytes, *, is_result: bool = False) -> Iterator
         yield [header, view[offset : offset + CHUNK_BYTES]]
 
 
-def messages_of(calls: list[Packed]) -> Iterator[list[bytes | memoryview]]:
-    """The messages for some calls: chunks of large ones first, then all items with the small payloads."""
-    small: list[bytes] = []
-    for call in calls:
-        if call.item.size > INLINE_LIMIT:
-            yield from chunks_of(call.item.attempt, call.body)
-        else:
-            small.append(call.body)
-    yield [wire.encode(wire.Tasks([call.item for call in calls])), b"".join(small)]
+def messages_of(calls: list[Packed]) -> list[list[bytes | memoryview]]:
+    """The message for calls with small payloads."""
+    if not calls:
+        return []
+    return [[wire.encode(wire.Tasks([call.item for call in calls])), b"".join([call.body for call in calls])]]
+
+
+def messages_of_large(call: Packed) -> Iterator[list[bytes | memoryview]]:
+    """The messages for a call with a large payload."""
+    yield from chunks_of(call.item.attempt, call.body)
+    yield [wire.encode(wire.Tasks([call.item])), b""]

@@ -26,6 +26,7 @@ from fanflow.pilot.access import Access
 from fanflow.pilot.client import ClientCore, Frames, ManagerNews
 from fanflow.pilot.fork_server_link import ForkServerLink
 from fanflow.pilot.interchange import InterchangeConfig
+from fanflow.pilot.printing import Printer
 from fanflow.pilot.registration import InterchangeSettings
 from fanflow.pilot.sockets import receive_all, send, set_limits
 from fanflow.pilot.transport import Transport, UnixTransport
@@ -101,6 +102,8 @@ class Engine:
         self._generation = 0
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         self.settings = InterchangeSettings(run_id=run_id, python=version, fanflow=__version__)
+        self.max_message = wire.MAX_PAYLOAD_BYTES
+        """Bytes of one call's arguments, or of one result; settable until `start`."""
         self._ends = threading.Event()
         self._drains = False
         self._ended = threading.Event()
@@ -119,8 +122,10 @@ class Engine:
         """Start the fork server and the interchange; managers follow on their own."""
         self._sink = events
         self._loop = loop
-        self._unpacker = Unpacker(events)
-        self.core = ClientCore(self._unpacker, self.blocks.managers_changed)
+        self._unpacker = Unpacker(events, loop)
+        self._printer = Printer(events, loop)
+        self.core = ClientCore(self._unpacker, self._printer, self.blocks.managers_changed)
+        self.core.max_message = self.max_message
         self._context = zmq.Context()
         self.fork_server = ForkServerLink()
         self._is_started = True
@@ -204,6 +209,7 @@ class Engine:
         if first:
             self.fork_server.close(max(1.0, deadline))
             self._unpacker.close()
+            self._printer.close()
             self._remove()
 
     def _remove(self) -> None:

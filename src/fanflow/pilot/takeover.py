@@ -28,6 +28,8 @@ class Takeover:
         """Named by a manager, though perhaps ended since: not to be handed out."""
         self._cancelled: set[int] = set()
         self._came: set[str] = set()
+        self._landed: set[int] = set()
+        """Open attempts that the client has not sent again: a manager had their large payloads."""
         self._has_all = False
         self._patience_s = self._deadline = inf
 
@@ -41,8 +43,9 @@ class Takeover:
         """Nobody waits for these any more."""
         self._cancelled.update(attempts)
 
-    def expect(self, managers: Iterable[str], patience_s: float) -> None:
-        """The client has sent all that was open; these are the managers that it knows."""
+    def expect(self, managers: Iterable[str], patience_s: float, landed: Iterable[int] = ()) -> None:
+        """The client has sent all that was open, but for what had landed; these are the managers it knows."""
+        self._landed.update(landed)
         self.missing = set(managers) - self._came
         self._has_all = True
         self._patience_s = patience_s
@@ -78,7 +81,16 @@ class Takeover:
 
     def open(self) -> set[int]:
         """Attempts that somebody waits for."""
-        return {item.attempt for items, _, _ in self._batches for item in items} - self._cancelled
+        sent = {item.attempt for items, _, _ in self._batches for item in items}
+        return (sent | self._landed) - self._cancelled
+
+    def held_large(self) -> list[int]:
+        """Attempts that the client has sent in vain, though they are large: a manager has them."""
+        return [attempt for _, _, large in self._batches for attempt, _ in large if attempt in self._held]
+
+    def landed_nowhere(self) -> list[int]:
+        """Attempts that the client has not sent again, and no manager has."""
+        return sorted(self._landed - self._held - self._cancelled)
 
     def waiting(self) -> Iterator[Batch]:
         """What is to be handed out: open, and held by nobody."""

@@ -76,13 +76,24 @@ class TaskOutput:
             and not self._is_sending  # a signal handler that prints, in the middle of a sending
             and time.monotonic() - self._sent > _PERIOD
         ):
-            self.flush_task()
+            self._flush(keeps_rest=True)
 
     def flush_task(self) -> None:
-        """Send what is pending, as far as the limit allows. Main thread only."""
+        """Send what is pending, as far as the limit allows: the task has ended. Main thread only."""
+        self._flush(keeps_rest=False)
+
+    def _flush(self, *, keeps_rest: bool) -> None:
         self._is_sending = True
         self.has_text = False
         pending, self._pending, self._pending_chars = self._pending, [], 0
+        if keeps_rest and pending:  # a line that is not whole yet
+            is_error, text = pending.pop()
+            whole, newline, rest = text.rpartition("\n")
+            pending.append((is_error, whole + newline))
+            if rest:
+                self._pending.append((is_error, rest))
+                self._pending_chars = len(rest)
+                self.has_text = True
         dropped, self._dropped_lines = self._dropped_lines, 0
         self._sent = now = time.monotonic()
         self._credit = min(BYTES_PER_SECOND, self._credit + (now - self._refilled) * BYTES_PER_SECOND)

@@ -25,6 +25,15 @@ INLINE_LIMIT: Final = 1 << 16
 CHUNK_BYTES: Final = 4 << 20
 """Bytes of one chunk at most."""
 
+MAX_PAYLOAD_BYTES: Final = 4 << 30
+"""Bytes of one call's arguments or of one result, unless the configuration says otherwise."""
+
+TASKS_WINDOW: Final = 64 << 20
+"""Bytes of large arguments that a client sends before managers have them: more waits at the client."""
+
+RESULTS_WINDOW: Final = 16 << 20
+"""Bytes of large results that a manager sends before the interchange has passed them on."""
+
 MAX_MESSAGE_BYTES: Final = 64 << 20
 """Bytes; what is longer is not one of our messages, and the sender is cut off."""
 
@@ -113,6 +122,18 @@ class Chunk(Message):
     is_result: bool = False
 
 
+class Got(Message):
+    """Manager: the large payloads of these attempts have arrived. The client sends further ones then."""
+
+    attempts: list[int]
+
+
+class Passed(Message):
+    """Interchange: so many bytes of this manager's large results are on their way to the client."""
+
+    size: int
+
+
 class Cancel(Message):
     """Nobody waits for these any more: they must not start, and end if they run."""
 
@@ -178,6 +199,8 @@ class Expect(Message):
     """Their uids."""
     patience_ms: int
     """Those that have not come by then are lost."""
+    landed: list[int] = []
+    """Open attempts that were not sent again: a manager had said that it has their large payloads."""
 
 
 class Bye(Message):
@@ -220,6 +243,7 @@ class Printed(Message):
     host: str
     text: str
     is_error: bool = False
+    worker: int = -1
 
 
 # -- interchange and manager ---------------------------------------------------------------------
@@ -310,9 +334,9 @@ class Drain(Message):
 
 
 FromClient = Hello | Function | Tasks | Chunk | Cancel | Ask | Hold | Admit | Revoke | Expect | Bye
-ToClient = Results | Chunk | Answer | ManagerJoined | ManagerLeft | ManagerRefused | Printed | Heartbeat
-FromManager = Register | Results | Chunk | Want | Return | Drain | Heartbeat | Printed | Answer | Leave
-ToManager = Accepted | Refused | Function | Tasks | Chunk | Cancel | Drain | Heartbeat | Ask
+ToClient = Results | Chunk | Answer | ManagerJoined | ManagerLeft | ManagerRefused | Printed | Got | Heartbeat
+FromManager = Register | Results | Chunk | Want | Return | Drain | Heartbeat | Printed | Answer | Leave | Got
+ToManager = Accepted | Refused | Function | Tasks | Chunk | Passed | Cancel | Drain | Heartbeat | Ask
 
 _encoder = msgspec.msgpack.Encoder()
 decode_from_client = msgspec.msgpack.Decoder(FromClient).decode

@@ -11,8 +11,9 @@ import time
 import traceback
 from typing import Final
 
-from fanflow.codec.calls import run_parts
+from fanflow.codec.calls import pack_raised, run_parts
 from fanflow.codec.worker_flag import enter_worker
+from fanflow.pilot.errors import MessageTooLargeError
 from fanflow.pilot.task_output import TaskOutput
 from fanflow.pilot.worker_link import Page, WorkerEnds, receive_exactly
 from fanflow.pilot.worker_records import (
@@ -45,9 +46,11 @@ class Worker:
     Args:
         ends: What it was born with.
         log: Path of its log, for messages.
+        max_message: Bytes of one result, when pickled.
     """
 
-    def __init__(self, ends: WorkerEnds, log: str) -> None:
+    def __init__(self, ends: WorkerEnds, log: str, max_message: int) -> None:
+        self._max_message = max_message
         self._packets = socket.socket(fileno=ends.packets)
         self._stream = socket.socket(fileno=ends.stream)
         self._page = Page(ends.page)
@@ -121,12 +124,12 @@ class Worker:
             ended = clock()
             if output.has_text:
                 output.flush_task()
-            header = pack(RESULT, attempt, (ended - started) // 1000, len(outcome))
             if len(outcome) > _SEND_BYTES:
-                self._send()
-                self._stream.sendall(header)
-                self._stream.sendall(outcome)
-            elif is_alone:
+                self._send_large(attempt, (ended - started) // 1000, outcome)
+                started = ended
+                continue
+            header = pack(RESULT, attempt, (ended - started) // 1000, len(outcome))
+            if is_alone:
                 self._send()
                 self._stream.sendall(header + outcome)
             else:
@@ -146,6 +149,14 @@ class Worker:
             self._page.clear()
             self._waiting.clear()
             self._waiting_bytes = 0
+
+    def _send_large(self, attempt: int, run_us: int, outcome: bytes) -> None:
+        if len(outcome) > self._max_message:
+            error = MessageTooLargeError("the result of the task", len(outcome), self._max_message)
+            outcome = pack_raised(error)
+        self._send()
+        self._stream.sendall(HEADER.pack(RESULT, attempt, run_us, len(outcome)))
+        self._stream.sendall(outcome)
 
     def _run_in(self, environment: dict[str, str], head: bytes, payload: bytes | None) -> bytes:
         """Run with these variables set, and put back what they were."""
@@ -183,9 +194,9 @@ class Worker:
         self._stream.sendall(HEADER.pack(PRINTED, self._attempt, is_error, len(data)) + data)
 
 
-def work(ends: WorkerEnds, log: str) -> None:
+def work(ends: WorkerEnds, log: str, max_message: int) -> None:
     """Be a worker until the manager is gone; never returns."""
-    worker = Worker(ends, log)
+    worker = Worker(ends, log, max_message)
     try:
         worker.run()
     except BaseException:  # noqa: BLE001 - whatever a task has left behind: handlers, broken streams

@@ -96,8 +96,8 @@ class Workforce:
         """With a large result that waits until the interchange takes more."""
         self.pieces: list[Piece] = []
         """Of large results; the caller passes them on before the outcomes."""
-        self.printed: list[tuple[int, str, bool]] = []
-        """Attempt, text, whether it is of standard error."""
+        self.printed: list[tuple[int, str, bool, int]] = []
+        """Attempt, text, whether it is of standard error, worker."""
         self.forgives_sigterm = False
         """Whether SIGTERM comes from outside: whom it ends is not to blame."""
         self.last_end = ""
@@ -192,7 +192,8 @@ class Workforce:
             handle.pid = handle.pid or record.value
             self._core.worker_ready(handle.number)
         elif record.kind == PRINTED:
-            self.printed.append((record.attempt, record.data.decode("utf-8", "replace"), bool(record.value)))
+            text = record.data.decode("utf-8", "replace")
+            self.printed.append((record.attempt, text, bool(record.value), handle.number))
         elif record.kind == UNFIT:
             self._unfit[handle.number] = record.data.decode("utf-8", "replace")
         else:

@@ -63,9 +63,11 @@ class WorkerPlan(NamedTuple):
     """Set on top of the zygote's."""
     cores: list[int]
     """That it is bound to; empty: those of the zygote."""
+    max_message: int
+    """Bytes of one result, when pickled."""
 
 
-_PlanFields = tuple[int, str, str, list[str], list[str], dict[str, str], list[int]]
+_PlanFields = tuple[int, str, str, list[str], list[str], dict[str, str], list[int], int]
 
 
 def pack_plan(plan: WorkerPlan) -> bytes:
@@ -178,7 +180,7 @@ class Zygote:
             except Exception as error:
                 _say_unfit(ends, f"{type(error).__name__}: {error}")
                 raise
-            importlib.import_module("fanflow.pilot.worker").work(ends, plan.log)
+            importlib.import_module("fanflow.pilot.worker").work(ends, plan.log, plan.max_message)
         except BaseException:  # noqa: BLE001 - the zygote's code must not run on in this process
             traceback.print_exc()
         finally:
