@@ -26,7 +26,7 @@ STAMP := $(VENV)/.installed-$(shell printf '%s' '$(CURDIR)' | cksum | tr ' ' '-'
 # The Python wrapper of pyright must not ask the network for newer versions.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help demo test test-slow bench check format clean distclean
+.PHONY: help demo test test-slow chaos bench check format clean distclean
 .PHONY: check-format check-lint check-types check-pyright check-layers check-source check-spelling
 
 help: ## list the goals
@@ -40,6 +40,9 @@ test: $(STAMP)dev ## run the tests
 
 test-slow: $(STAMP)dev ## run the tests that take long
 	@$(RUN) -m pytest -m slow $(PYTEST_ARGS)
+
+chaos: $(STAMP)dev ## kill processes under full load, five seeds for each fault
+	@timeout 3h $(RUN) -m pytest -m 'slow or not slow' -s tests/chaos $(PYTEST_ARGS)
 
 bench: $(STAMP)bench ## measure speed and memory against their budgets
 	@$(RUN) -m benchmarks

@@ -18,7 +18,8 @@ from fanflow.spi.executor import BuildContext, Executor
 from tests.chaos import ledger
 from tests.chaos.checker import Outcome
 
-app = python_app(ledger.work)
+work = python_app(ledger.work)
+fail = python_app(ledger.fail)
 
 
 class ReplacedManagers:
@@ -107,10 +108,17 @@ class Wave:
     def submit(self, seconds: float, *parents: int) -> int:
         """One task; returns its number."""
         task = len(self._futures)
-        outcome = self.outcomes[task] = Outcome()
         if parents:
             self.parents[task] = list(parents)
-        future = app(str(self.path), task, seconds, *(self._futures[parent] for parent in parents))
+        return self._keep(work(str(self.path), task, seconds, *(self._futures[parent] for parent in parents)))
+
+    def submit_failing(self, gate: Path) -> int:
+        """One that fails as soon as the file is there."""
+        return self._keep(fail(str(self.path), len(self._futures), str(gate)))
+
+    def _keep(self, future: Future[int]) -> int:
+        task = len(self._futures)
+        outcome = self.outcomes[task] = Outcome()
         self._futures.append(future)
         future.add_done_callback(self._keeping(outcome))
         return task

@@ -74,6 +74,10 @@ def kill_interchange(processes: Processes, chance: random.Random) -> Fault | Non
     return kill(found[0], "interchange killed") if len(found) == 1 else None
 
 
+def kill_anything(processes: Processes, chance: random.Random) -> Fault | None:
+    return chance.choice((kill_worker, kill_manager, kill_interchange))(processes, chance)
+
+
 def stop_manager(seconds: float) -> Callable[[Processes, random.Random], Fault | None]:
     """Makes a manager deaf and dumb for so long; its workers run on."""
 

@@ -8,7 +8,14 @@ import pytest
 
 from tests.chaos.checker import Allowed, History, Verdict, assert_sound, read_ledger
 from tests.chaos.engines import Wave, loaded
-from tests.chaos.faults import Trouble, kill_interchange, kill_manager, kill_worker, stop_manager
+from tests.chaos.faults import (
+    Trouble,
+    kill_anything,
+    kill_interchange,
+    kill_manager,
+    kill_worker,
+    stop_manager,
+)
 from tests.chaos.sizes import Size, sizes
 
 Table = Callable[[str, int, Verdict], None]
@@ -50,7 +57,7 @@ def test_killed_managers_are_replaced(size: Size, tmp_path: Path, table: Table) 
     assert max(verdict.recoveries) < 2.0
 
 
-@pytest.mark.parametrize("size", sizes(2_000, every_s=0.6, full_every_s=10.0))
+@pytest.mark.parametrize("size", sizes(2_000, every_s=0.4, full_every_s=10.0))
 def test_killed_interchanges_run_nothing_again(size: Size, tmp_path: Path, table: Table) -> None:
     wave = Wave(tmp_path / "ledger")
 
@@ -62,6 +69,20 @@ def test_killed_interchanges_run_nothing_again(size: Size, tmp_path: Path, table
     table("R3 interchange killed", size.seed, verdict)
     assert verdict.faults >= 3
     assert max(verdict.recoveries) < 3.0
+
+
+@pytest.mark.parametrize("size", sizes(2_000, every_s=0.3, full_every_s=6.0))
+def test_everything_may_die_in_turn(size: Size, tmp_path: Path, table: Table) -> None:
+    wave = Wave(tmp_path / "ledger")
+
+    with loaded(managers=3, slots=2), Trouble(kill_anything, size.seed, size.every_s) as trouble:
+        wave.submit_many(size.tasks, TASK_S)
+        wave.wait(size.patience_s)
+
+    # A manager that dies while there is no interchange takes all outcomes along that it could not deliver.
+    verdict = finish(wave, trouble, size, Allowed(per_fault=30, overlap_s=0.5), tmp_path)
+    table("any process killed", size.seed, verdict)
+    assert verdict.faults >= 3
 
 
 @pytest.mark.parametrize("size", sizes(2_000, every_s=0.4, full_every_s=5.0))
