@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections import deque
+from typing import Final
 
 import msgspec
 import zmq
@@ -16,9 +17,11 @@ from fanflow.pilot.access import Listener
 from fanflow.pilot.interchange_core import InterchangeCore
 from fanflow.pilot.outbox import ResultChunk
 from fanflow.pilot.registration import InterchangeSettings
-from fanflow.pilot.sockets import Frames, receive_all, receive_rest, send, set_limits
+from fanflow.pilot.sockets import Frames, has_message, receive_all, receive_rest, send, set_limits
 
 _log = logging.getLogger("fanflow.pilot.interchange")
+
+_SRCFD: Final = int(zmq.SRCFD)
 
 _MOST_PER_TURN = 200
 """Messages taken from one socket before the others get their turn."""
@@ -120,19 +123,15 @@ class Interchange:
             self._core.from_client(frames, now)
 
     def _drain_managers(self, now: float) -> None:
-        try:
-            for _ in range(_MOST_PER_TURN):
-                identity, frames, descriptor = self._receive_from_manager()
-                known = self._connections.setdefault(descriptor, [])
-                if identity not in known:
-                    known.append(identity)
-                self._core.from_manager(identity, frames, now)
-        except zmq.Again:
-            pass
-
-    def _receive_from_manager(self) -> tuple[bytes, list[bytes | memoryview], int]:
-        first = self._managers.recv(zmq.NOBLOCK, copy=False)
-        return first.bytes, receive_rest(self._managers), first.get(zmq.SRCFD)
+        for _ in range(_MOST_PER_TURN):
+            if not has_message(self._managers):
+                return
+            first = self._managers.recv(zmq.NOBLOCK, copy=False)
+            identity = first.bytes
+            known = self._connections.setdefault(first.get(_SRCFD), [])
+            if identity not in known:
+                known.append(identity)
+            self._core.from_manager(identity, receive_rest(self._managers), now)
 
     def _drain_monitor(self) -> None:
         while self._monitor.poll(0):

@@ -12,7 +12,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from fanflow.pilot import wire
-from fanflow.pilot.sockets import Frames, receive, send, set_limits
+from fanflow.pilot.sockets import Frames, receive_all, send, set_limits
 
 _log = logging.getLogger("fanflow.pilot.manager")
 
@@ -190,10 +190,7 @@ class Peer:
         messages: list[Sequence[bytes | memoryview]] = []
         events = ready.get(self._socket, 0)
         if events & _IN:
-            dealer = self._socket
-            messages.append(receive(dealer))
-            while int(dealer.getsockopt(zmq.EVENTS)) & _IN and len(messages) < _MOST_PER_TURN:
-                messages.append(receive(dealer))
+            messages += receive_all(self._socket, _MOST_PER_TURN)
             self._heard = now
         if events & _OUT:
             self.flush()

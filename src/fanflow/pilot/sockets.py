@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 import zmq
 
 COPY_LIMIT = 1 << 16
 """Bytes; longer frames are handed over, not copied."""
+
+# Plain numbers: zmq's own enumerations, and attributes such as `rcvmore`, take microseconds each.
+_NOBLOCK: Final = int(zmq.NOBLOCK)
+_SNDMORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
+_RCVMORE: Final = int(zmq.RCVMORE)
+_EVENTS: Final = int(zmq.EVENTS)
+_POLLIN: Final = int(zmq.POLLIN)
 
 Frames = Sequence[bytes | memoryview]
 
@@ -27,26 +34,37 @@ def receive(socket: zmq.Socket[bytes]) -> list[bytes | memoryview]:
     Raises:
         zmq.Again: There is none.
     """
-    return [socket.recv(zmq.NOBLOCK), *receive_rest(socket)]
+    return [socket.recv(_NOBLOCK), *receive_rest(socket)]
 
 
 def receive_rest(socket: zmq.Socket[bytes]) -> list[bytes | memoryview]:
     """What follows a first frame that has been received."""
     frames: list[bytes | memoryview] = []
-    while socket.rcvmore:
-        frame = socket.recv(zmq.NOBLOCK, copy=False)
+    while socket.getsockopt(_RCVMORE):
+        frame = socket.recv(_NOBLOCK, copy=False)
         frames.append(frame.bytes if len(frame) <= COPY_LIMIT else frame.buffer)
     return frames
 
 
+def has_message(socket: zmq.Socket[bytes]) -> bool:
+    """Whether one can be received."""
+    return bool(int(socket.getsockopt(_EVENTS)) & _POLLIN)
+
+
 def receive_all(socket: zmq.Socket[bytes], most: int) -> Iterator[list[bytes | memoryview]]:
     """The messages that are there, so many at most."""
-    with contextlib.suppress(zmq.Again):
-        for _ in range(most):
-            yield receive(socket)
+    while most and has_message(socket):
+        most -= 1
+        yield receive(socket)
 
 
 def send(socket: zmq.Socket[bytes], frames: Frames) -> None:
-    """One message, queued by zmq; long frames are not copied."""
-    is_short = all(len(frame) <= COPY_LIMIT for frame in frames)
-    socket.send_multipart(frames, zmq.NOBLOCK, copy=is_short)
+    """One message, queued by zmq; long frames are not copied.
+
+    Raises:
+        zmq.Again: It would have to wait; nothing of it has been sent.
+    """
+    *others, last = frames
+    for frame in others:
+        socket.send(frame, _SNDMORE, copy=len(frame) <= COPY_LIMIT)
+    socket.send(last, _NOBLOCK, copy=len(last) <= COPY_LIMIT)

@@ -21,7 +21,9 @@ from fanflow.pilot.worker_records import (
     unpack_tasks,
 )
 
-_READ_BYTES: Final = 1 << 18
+_READ_BYTES: Final = 1 << 16
+"""Of small results at a time: a larger buffer would be mapped and unmapped for each reading."""
+
 _BUFFER_BYTES: Final = 1 << 20
 _TAIL_BYTES: Final = 8192
 

@@ -275,6 +275,8 @@ class Kernel:
             self._handle_rest()
 
     def _rouse(self) -> None:
+        if self._thread_id == threading.get_ident():
+            return  # called by its loop, after which it looks into the inbox anyway
         try:
             self._asleep = False
             self.loop.wake()
