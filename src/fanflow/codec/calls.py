@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from fanflow.codec.exceptions import pack_error, unpack_error
 from fanflow.codec.pickling import PROTOCOL, UnpicklingError, dumps, find_unpicklable, reason_of
+from fanflow.codec.trials import try_out
 from fanflow.codec.worker_flag import enter_worker
 from fanflow.errors import PicklingError
 from fanflow.ids import AttemptId
@@ -202,10 +203,12 @@ def _call(callee: _Callee, body: bytes | bytearray | memoryview) -> bytes:
     if value is None:
         return _NONE
     try:
-        return dumps(value)
+        data = dumps(value)
     except Exception as error:  # noqa: BLE001 - the value's own code runs in there
         path, reason = find_unpicklable(value, "result")
         raise PicklingError(f"the result of app {callee.name!r}", path, reason or reason_of(error)) from None
+    try_out(value, data)
+    return data
 
 
 def _open_head(head: bytes) -> _Callee:

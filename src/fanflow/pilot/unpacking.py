@@ -23,8 +23,8 @@ _STACK_GLOBAL: Final = b"\x93"
 _SOON_BYTES: Final = 1 << 12
 """Longer ones may take a while."""
 
-_STUCK_S: Final = 1.0
-"""A result that takes longer does not hold up the others any more."""
+_STUCK_S: Final = 0.5
+"""A result that takes longer, or up to twice as long, does not hold up the others any more."""
 
 _MOST_THREADS: Final = 32
 _CLOSE_S: Final = 1.0
@@ -66,7 +66,7 @@ class Unpacker:
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._lanes: list[_Lane] = []
         self._unreported: set[AttemptId] = set()
-        self._is_watching = False
+        self._is_watching = self._is_closed = False
 
     def unpack(
         self,
@@ -107,12 +107,14 @@ class Unpacker:
 
     def _watch(self) -> None:
         """Give the others a thread of their own when one result blocks. Kernel thread."""
+        if self._is_closed:
+            return
         self._lanes = [lane for lane in self._lanes if lane.thread.is_alive()]
         lane = self._lanes[-1]
         job = lane.job
         if job is not None and job is lane.seen and len(self._lanes) < _MOST_THREADS:
             _log.warning(
-                "the result of app %r (attempt %d) has been unpickled for %.0f s and goes on; "
+                "the result of app %r (attempt %d) has been unpickled for %.1f s and goes on; "
                 "other results no longer wait for it",
                 job.name, job.attempt, _STUCK_S,
             )  # fmt: skip
@@ -142,6 +144,7 @@ class Unpacker:
 
     def close(self) -> None:
         """End the threads, when they have reported what they have; what blocks is left behind, as lost."""
+        self._is_closed = True
         for _ in self._lanes:
             self._queue.put(None)
         deadline = time.monotonic() + _CLOSE_S
