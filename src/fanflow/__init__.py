@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fanflow.loading import DataFlowKernel, DataFlowKernelLoader, clear, dfk, load, wait_for_current_tasks
     from fanflow.logs.outputs import set_file_logger, set_stream_logger
     from fanflow.model.files import File
+    from fanflow.pilot.executor import HighThroughputExecutor
     from fanflow.runtime.data_futures import DataFuture
     from fanflow.runtime.futures import AppFuture
 
@@ -30,6 +31,7 @@ _WHERE = {
     "DataFuture": "fanflow.runtime.data_futures",
     "ExecutorAdapter": "fanflow.executors.adapter",
     "File": "fanflow.model.files",
+    "HighThroughputExecutor": "fanflow.pilot.executor",
     "InlineExecutor": "fanflow.executors.inline",
     "PoolExecutor": "fanflow.apps.pool",
     "ThreadPoolExecutor": "fanflow.executors.threads",
@@ -58,6 +60,7 @@ __all__ = [
     "DataFuture",
     "ExecutorAdapter",
     "File",
+    "HighThroughputExecutor",
     "InlineExecutor",
     "PoolExecutor",
     "ThreadPoolExecutor",

@@ -230,13 +230,9 @@ def _executor_specs(settings: KernelSettings) -> tuple[ExecutorSpec, ...]:
         return settings.executors
     if current_defaults().load_without_config == "threads":
         return (ThreadPoolExecutor(),)
-    return (ThreadPoolExecutor(max_threads=_usable_cores()),)
+    from fanflow.pilot.executor import HighThroughputExecutor  # programs that name others do not need it
 
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1  # pragma: no cover - macOS
+    return (HighThroughputExecutor(),)
 
 
 def _context(settings: KernelSettings, run_dir: Path, run_id: str) -> BuildContext:

@@ -41,7 +41,13 @@ class OneBlock:
     def managers_changed(self, header: ManagerNews) -> None:
         pass
 
+    def submitted(self) -> None:
+        pass
+
     def end(self) -> None:
+        pass
+
+    def join(self) -> None:
         pass
 
 

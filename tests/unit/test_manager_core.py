@@ -91,7 +91,7 @@ def test_urgent_tasks_overtake_and_equal_ones_keep_their_order() -> None:
         (_, [number]), *_ = packets(core)
         order.append(number)
         finish(core, 0, number, run_us=LONG)
-    assert order == [12, 13, 14, 10, 11]
+    assert order == [12, 13, 10, 11, 14]
 
 
 def test_work_behind_a_stuck_task_is_looked_for_and_goes_elsewhere() -> None:

@@ -22,6 +22,27 @@ SURFACE = {
     "DataFlowKernel": "(config=None)",
     "DataFlowKernel.cleanup": "(self)",
     "DataFlowKernel.wait_for_current_tasks": "(self)",
+    "HighThroughputExecutor": "(label='HighThroughputExecutor', provider=None, launch_cmd=None, "
+    "interchange_launch_cmd=None, address=None, loopback_address='127.0.0.1', worker_port=None, "
+    "worker_port_range=(54000, 55000), interchange_port_range=(55000, 56000), storage_access=None, "
+    "working_dir=None, worker_debug=False, cores_per_worker=1.0, mem_per_worker=None, "
+    "max_workers_per_node=None, cpu_affinity='none', available_accelerators=(), prefetch_capacity=0, "
+    "heartbeat_threshold=120, heartbeat_period=30, drain_period=None, poll_period=10, "
+    "address_probe_timeout=None, worker_logdir_root=None, manager_selector=RandomManagerSelector(), "
+    "block_error_handler=True, encrypted=True, remote_monitoring_radio=None)",
+    "HighThroughputExecutor.connected_blocks": "(self)",
+    "HighThroughputExecutor.connected_managers": "(self)",
+    "HighThroughputExecutor.connected_managers_packages": "(self)",
+    "HighThroughputExecutor.outstanding": "(self)",
+    "HighThroughputExecutor.scale_in": "(self, blocks, max_idletime=None)",
+    "HighThroughputExecutor.scale_in_facade": "(self, n, max_idletime=None)",
+    "HighThroughputExecutor.scale_out_facade": "(self, n)",
+    "HighThroughputExecutor.set_bad_state_and_fail_all": "(self, exception)",
+    "HighThroughputExecutor.shutdown": "(self, timeout=10.0)",
+    "HighThroughputExecutor.start": "(self)",
+    "HighThroughputExecutor.status": "(self)",
+    "HighThroughputExecutor.submit": "(self, func, resource_specification, *args, **kwargs)",
+    "HighThroughputExecutor.submit_payload": "(self, context, buffer)",
     "InlineExecutor": "(label='inline')",
     "ThreadPoolExecutor": "(label='threads', max_threads=2, thread_name_prefix=None, storage_access=None, "
     "working_dir=None, remote_monitoring_radio=None)",
@@ -49,6 +70,7 @@ NAMES = {
     "DataFuture",
     "ExecutorAdapter",
     "File",
+    "HighThroughputExecutor",
     "InlineExecutor",
     "PoolExecutor",
     "ThreadPoolExecutor",

@@ -32,6 +32,7 @@ class PluginKind:
 
 BUILTIN_EXECUTORS = {
     "adapter": "fanflow.executors.adapter:ExecutorAdapter",
+    "htex": "fanflow.pilot.executor:HighThroughputExecutor",
     "inline": "fanflow.executors.inline:InlineExecutor",
     "threads": "fanflow.executors.threads:ThreadPoolExecutor",
 }

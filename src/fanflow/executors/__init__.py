@@ -6,10 +6,16 @@ if TYPE_CHECKING:
     from fanflow.executors.adapter import ExecutorAdapter
     from fanflow.executors.inline import InlineExecutor
     from fanflow.executors.threads import ThreadPoolExecutor
+    from fanflow.pilot.executor import HighThroughputExecutor
 
-__all__ = ["ExecutorAdapter", "InlineExecutor", "ThreadPoolExecutor"]
+__all__ = ["ExecutorAdapter", "HighThroughputExecutor", "InlineExecutor", "ThreadPoolExecutor"]
 
-_WHERE = {"ExecutorAdapter": "adapter", "InlineExecutor": "inline", "ThreadPoolExecutor": "threads"}
+_WHERE = {
+    "ExecutorAdapter": "fanflow.executors.adapter",
+    "HighThroughputExecutor": "fanflow.pilot.executor",
+    "InlineExecutor": "fanflow.executors.inline",
+    "ThreadPoolExecutor": "fanflow.executors.threads",
+}
 
 
 def __getattr__(name: str) -> object:
@@ -17,6 +23,6 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    value: object = getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)
+    value: object = getattr(importlib.import_module(_WHERE[name]), name)
     globals()[name] = value
     return value

@@ -41,6 +41,8 @@ class Start(msgspec.Struct, array_like=True, tag=True):
     module: str
     config: bytes
     """For the module's `decode_config`."""
+    output: str = ""
+    """File to which its standard output and error are appended; empty: those of the client."""
 
 
 class Signal(msgspec.Struct, array_like=True, tag=True):
@@ -173,6 +175,8 @@ def _become(start: Start, descriptors: list[int], parent: int, control: socket.s
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setpgid(0, 0)
         die_with_parent(parent)
+        if start.output:
+            _write_to(start.output)
         module = importlib.import_module(start.module)
         main: Callable[..., None] = module.main
         main(module.decode_config(start.config), *descriptors)
@@ -184,6 +188,13 @@ def _become(start: Start, descriptors: list[int], parent: int, control: socket.s
     finally:
         sys.stderr.flush()
         os._exit(status)
+
+
+def _write_to(path: str) -> None:
+    output = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    for stream in (1, 2):
+        os.dup2(output, stream)
+    os.close(output)
 
 
 def main() -> None:

@@ -49,7 +49,15 @@ class ForkServerLink:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # `receive` sees the end
             socket.send_fds(self._socket, [fork_server.encode(message)], list(descriptors))
 
-    def start(self, module: str, config: bytes, on_end: OnEnd, descriptors: Sequence[int] = ()) -> int:
+    def start(
+        self,
+        module: str,
+        config: bytes,
+        on_end: OnEnd,
+        descriptors: Sequence[int] = (),
+        *,
+        output: str = "",
+    ) -> int:
         """Fork a process that runs `module.main`; returns the number to signal it by.
 
         Args:
@@ -57,10 +65,11 @@ class ForkServerLink:
             config: For its `decode_config`.
             on_end: Told the exit status.
             descriptors: Passed on to it; they stay open here.
+            output: File that takes its standard output and error; empty: those of this process.
         """
         number = next(self._numbers)
         self._on_end[number] = on_end
-        self._say(fork_server.Start(number, module, config), descriptors)
+        self._say(fork_server.Start(number, module, config, output), descriptors)
         return number
 
     def signal(self, number: int, signal_number: int = signal.SIGTERM) -> None:

@@ -58,7 +58,6 @@ class InterchangeCore:
         self._order = order
         self._functions: dict[int, Frames] = {}
         self._arriving = Assembly()
-        self._held_blocks: set[str] = set()
         self._survey = Survey()
         self._now = 0.0
         self._outbox = Outbox()
@@ -211,11 +210,9 @@ class InterchangeCore:
                 self._outbox.send(manager.identity, wire.Cancel(sorted(its)))
 
     def _on_hold(self, header: wire.Hold, frames: Frames) -> None:
-        self._held_blocks.update(header.blocks)
-        for manager in self.roster.by_connection.values():
-            if manager.uid in header.managers or manager.block in header.blocks:
-                manager.is_held = True
-                self.roster.note(manager)
+        for manager in self.roster.hold(header.managers, header.blocks):
+            if header.drains:
+                self._outbox.send(manager.identity, wire.Drain())
 
     def _on_expect(self, header: wire.Expect, frames: Frames) -> None:
         if self._takeover is None:
@@ -284,7 +281,7 @@ class InterchangeCore:
             self._give_up(known, f"it calls itself {header.uid} now")
         before = self.roster.find(header.uid)
         manager = ManagerView(identity, header, now)
-        manager.is_held = header.is_draining or header.block in self._held_blocks
+        manager.is_held = header.is_draining or header.block in self.roster.held_blocks
         named = set(header.holds)
         manager.holds = self._own(header.uid, named, before)
         if before is not None:

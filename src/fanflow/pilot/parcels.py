@@ -104,6 +104,16 @@ def _memory_bytes(memory: object) -> int:
     return max(1, round(memory * _MB))
 
 
+def check_resources(resources: Mapping[str, object]) -> None:
+    """Check what a call asks for.
+
+    Raises:
+        InvalidResourceSpecification: This engine does not know it.
+    """
+    if resources:
+        _add_resources(TaskItem(0, 0, 0), resources)
+
+
 def chunks_of(attempt: int, body: bytes, *, is_result: bool = False) -> Iterator[list[bytes | memoryview]]:
     """The messages in which a large payload travels."""
     view = memoryview(body)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from fanflow.pilot.backlog import Backlog, Parcel
 from fanflow.pilot.manager_view import ManagerView
@@ -21,6 +21,8 @@ class Roster:
         """With idle workers."""
         self.spare: dict[bytes, ManagerView] = {}
         """Without, but they take more all the same."""
+        self.held_blocks: set[str] = set()
+        """Their managers get nothing more, those that are still to come included."""
         self._identities: dict[str, bytes] = {}
         """Uid -> connection."""
 
@@ -64,6 +66,19 @@ class Roster:
                 self.spare[identity] = manager
             else:
                 self.spare.pop(identity, None)
+
+    def hold(self, uids: Collection[str], blocks: Collection[str]) -> list[ManagerView]:
+        """Give nothing more to these managers, or to those of these blocks; returns those that are there."""
+        self.held_blocks.update(blocks)
+        held = [
+            manager
+            for manager in self.by_connection.values()
+            if manager.uid in uids or manager.block in blocks
+        ]
+        for manager in held:
+            manager.is_held = True
+            self.note(manager)
+        return held
 
     def deal(self, backlog: Backlog, order: Order | None) -> Iterator[tuple[ManagerView, Parcel]]:
         """Share out what waits; the caller notes what a manager was given before it goes on."""

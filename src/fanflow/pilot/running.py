@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
-from concurrent.futures import CancelledError
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError, Future
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -18,14 +16,15 @@ import msgspec
 import zmq
 
 from fanflow._version import __version__
-from fanflow.errors import ExecutorError
+from fanflow.errors import BadStateException, ExecutorError
 from fanflow.ids import AttemptId, ExecutorLabel
 from fanflow.model.attempts import AttemptEvent, ExecutorFailed, Launch, Lost
 from fanflow.pilot import wire
 from fanflow.pilot.access import Access
-from fanflow.pilot.client import ClientCore, Frames, ManagerNews
+from fanflow.pilot.client import ClientCore, Facts, Frames, ManagerNews
 from fanflow.pilot.fork_server_link import ForkServerLink
 from fanflow.pilot.interchange import InterchangeConfig
+from fanflow.pilot.mailbox import Mailbox
 from fanflow.pilot.printing import Printer
 from fanflow.pilot.registration import InterchangeSettings
 from fanflow.pilot.sockets import receive_all, send, set_limits
@@ -57,7 +56,7 @@ _MOST_BAD_MANAGERS: Final = 3
 """That may be refused, or find that they cannot work, while no other is there."""
 
 
-class Blocks(Protocol):
+class ManagerSource(Protocol):
     """Where an engine's managers come from. Kernel thread only."""
 
     @property
@@ -73,8 +72,16 @@ class Blocks(Protocol):
         """A manager has joined, has left or was refused."""
         ...
 
+    def submitted(self) -> None:
+        """Attempts have come while no manager is connected."""
+        ...
+
     def end(self) -> None:
         """The engine ends, and all managers with it."""
+        ...
+
+    def join(self) -> None:
+        """Wait, for a bounded time, until what `end` began is done. Not the kernel thread."""
         ...
 
 
@@ -92,7 +99,7 @@ class Engine:
     stops_commands = True
 
     def __init__(
-        self, label: ExecutorLabel, run_id: str, blocks: Blocks, transport: Transport | None = None
+        self, label: ExecutorLabel, run_id: str, blocks: ManagerSource, transport: Transport | None = None
     ) -> None:
         self.label = label
         self.blocks = blocks
@@ -104,12 +111,15 @@ class Engine:
         self.settings = InterchangeSettings(run_id=run_id, python=version, fanflow=__version__)
         self.max_message = wire.MAX_PAYLOAD_BYTES
         """Bytes of one call's arguments, or of one result; settable until `start`."""
+        self.gives_up = True
+        """It fails by itself when managers cannot work; False: who starts them decides that."""
         self._ends = threading.Event()
         self._drains = False
         self._ended = threading.Event()
-        self._wake_read, self._wake_write = os.pipe()
+        self.mailbox = Mailbox()
         self._deaths: list[float] = []
-        self._failure: BaseException | None = None
+        self.failure: BaseException | None = None
+        """Why it has given up."""
         self._is_started = False
 
     @property
@@ -121,7 +131,7 @@ class Engine:
     def start(self, events: EventSink, loop: Loop) -> None:
         """Start the fork server and the interchange; managers follow on their own."""
         self._sink = events
-        self._loop = loop
+        self.loop = loop
         self._unpacker = Unpacker(events, loop)
         self._printer = Printer(events, loop)
         self.core = ClientCore(self._unpacker, self._printer, self.blocks.managers_changed)
@@ -129,7 +139,7 @@ class Engine:
         self._context = zmq.Context()
         self.fork_server = ForkServerLink()
         self._is_started = True
-        loop.watch(self._wake_read, self._on_wake)
+        self.mailbox.open(loop)
         loop.watch(self.fork_server.fileno(), self._on_fork_server)
         self._start_interchange()
         self.blocks.begin(self)
@@ -142,7 +152,7 @@ class Engine:
         set_limits(self._socket, wire.MAX_MESSAGE_BYTES)
         self._socket.set(zmq.RECONNECT_IVL, _RECONNECT_MS)
         self._socket.connect(client_url)
-        self._loop.watch(self._socket, self._on_messages)
+        self.loop.watch(self._socket, self._on_messages)
         settings = replace(self.settings, takes_over=self._generation > 1)
         config = InterchangeConfig(
             settings=settings, client_url=client_url, listener=self._transport.listener()
@@ -164,6 +174,14 @@ class Engine:
             self._send([[wire.encode(wire.Admit(block, public_key))]])
         return access
 
+    def drain(self, blocks: Sequence[str]) -> None:
+        """Let the managers of these blocks finish what they have, and end."""
+        self._send([[wire.encode(wire.Hold([], list(blocks), drains=True))]])
+
+    def question(self, what: str, on_answer: Callable[[Facts], None]) -> None:
+        """Ask the interchange for facts: `managers` or `packages`. Kernel thread."""
+        self._send([self.core.ask(what, on_answer)])
+
     def revoke(self, block: str) -> None:
         """A block has ended: its managers are not let in any more."""
         self._transport.revoke(block)
@@ -173,16 +191,25 @@ class Engine:
 
     def submit(self, batch: Sequence[Launch]) -> None:
         """Pack the calls and send them on; what cannot be packed is reported."""
-        if self._failure is not None or self._ends.is_set():
+        if self.failure is not None or self._ends.is_set():
             self._sink([Lost(launch.attempt, self._why_lost()) for launch in batch])
             return
         messages, refused = self.core.submit(batch)
         self._send(messages)
         if refused:
             self._sink(refused)
+        if not self.core.managers:
+            self.blocks.submitted()
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it takes tasks."""
+        return self.failure is None and not self._ends.is_set()
 
     def _why_lost(self) -> BaseException:
-        return self._failure or CancelledError(f"executor {self.label!r} is closed")
+        if self.failure is not None:
+            return BadStateException(self.label, self.failure)
+        return CancelledError(f"executor {self.label!r} is closed")
 
     def cancel(self, attempts: Sequence[AttemptId]) -> None:
         """What has not started never will; what runs is killed by its manager."""
@@ -200,13 +227,14 @@ class Engine:
         self._drains = drain and first
         self._ends.set()
         if first:
-            os.write(self._wake_write, b"x")
+            self.mailbox.post(self._on_close)
         if self._drains and not self._ended.wait(deadline):
             self._drains = False  # what has not ended by now is dropped
-            os.write(self._wake_write, b"x")
+            self.mailbox.post(self._on_close)
         if not self._ended.wait(_ANSWER_S):
             _log.error("executor %r: the kernel thread does not answer; its processes are killed", self.label)
         if first:
+            self.blocks.join()
             self.fork_server.close(max(1.0, deadline))
             self._unpacker.close()
             self._printer.close()
@@ -214,25 +242,22 @@ class Engine:
 
     def _remove(self) -> None:
         self._transport.close()
+        self.mailbox.close()
         shutil.rmtree(self._directory, ignore_errors=True)
-        for fd in (self._wake_read, self._wake_write):
-            with contextlib.suppress(OSError):
-                os.close(fd)
 
     # -- what the loop says -----------------------------------------------------------------------
 
-    def _on_wake(self) -> None:
+    def _on_close(self) -> None:
         """Asked to end: at once, or when everything has ended."""
-        os.read(self._wake_read, 4096)
-        if not self._drains or not self.core.open:
+        if not self._ended.is_set() and (not self._drains or not self.core.open):
             self._end()
 
     def _end(self) -> None:
         """Leave the loop, and report what is open."""
         self.blocks.end()
-        self._loop.unwatch(self._wake_read)
-        self._loop.unwatch(self.fork_server.fileno())
-        self._loop.unwatch(self._socket)
+        self.mailbox.close(self.loop)
+        self.loop.unwatch(self.fork_server.fileno())
+        self.loop.unwatch(self._socket)
         self._send([[wire.encode(wire.Bye())]])
         lost: list[AttemptEvent] = [Lost(AttemptId(attempt), self._why_lost()) for attempt in self.core.open]
         self.core.open.clear()
@@ -253,23 +278,23 @@ class Engine:
         if events:
             self._sink(events)
         self._send(again)
-        failures = self.core.failures
-        if len(failures) >= _MOST_BAD_MANAGERS and not self.core.managers and self._failure is None:
-            self._fail(ExecutorError(self.label, f"no manager can work, the last one was {failures[-1]}"))
+        failures = self.core.failures if self.gives_up and not self.core.managers else []
+        if len(failures) >= _MOST_BAD_MANAGERS and self.failure is None:
+            self.fail(ExecutorError(self.label, f"no manager can work, the last one was {failures[-1]}"))
         return len(messages)
 
     def _on_fork_server(self) -> None:
         if not self.fork_server.receive() and not self._ends.is_set():
-            self._loop.unwatch(self.fork_server.fileno())
-            self._fail(RuntimeError(f"the fork server of executor {self.label!r} died"))
+            self.loop.unwatch(self.fork_server.fileno())
+            self.fail(RuntimeError(f"the fork server of executor {self.label!r} died"))
 
     def _on_interchange_ended(self, status: int) -> None:
-        if self._ends.is_set() or self._failure is not None:
+        if self._ends.is_set() or self.failure is not None:
             return
-        now = self._loop.now()
+        now = self.loop.now()
         self._deaths = [when for when in self._deaths if now - when < _RESTART_WINDOW_S] + [now]
         if len(self._deaths) > _MOST_RESTARTS:
-            self._fail(
+            self.fail(
                 RuntimeError(f"the interchange of executor {self.label!r} died {len(self._deaths)} times")
             )
             return
@@ -278,15 +303,32 @@ class Engine:
         )
         while self._take_messages():
             pass  # what it had sent counts: those tasks need not be asked for again
-        self._loop.unwatch(self._socket)
+        self.loop.unwatch(self._socket)
         self._socket.close(linger=0)
         self._start_interchange()
         self._send(self.core.takeover(_PATIENCE_MS))
 
-    def _fail(self, error: BaseException) -> None:
+    def ask(self, what: str) -> Facts:
+        """Facts of the interchange: `managers`, `blocks` or `packages`. Any thread but the kernel's.
+
+        Raises:
+            WaitInCallbackError: Called by a done-callback.
+            TimeoutError: The interchange does not answer.
+        """
+        if not self._is_started or not self.is_usable:
+            return []
+
+        def begin(answer: Future[Facts]) -> None:
+            self.question(what, answer.set_result)
+
+        return self.mailbox.ask(f"the interchange of executor {self.label!r}", begin)
+
+    def fail(self, error: BaseException) -> None:
+        """Give up: everything open ends with this error, and so does all that comes. Kernel thread."""
         _log.critical("executor %r cannot go on: %s", self.label, error)
-        self._failure = error
+        self.failure = error
         lost: list[AttemptEvent | ExecutorFailed] = [ExecutorFailed(self.label, error)]
-        lost.extend(Lost(AttemptId(attempt), error) for attempt in self.core.open)
+        told = BadStateException(self.label, error)
+        lost.extend(Lost(AttemptId(attempt), told) for attempt in self.core.open)
         self.core.open.clear()
         self._sink(lost)

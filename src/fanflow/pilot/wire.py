@@ -19,6 +19,9 @@ import msgspec
 VERSION: Final = 1
 """Of this protocol. Peers of another version are refused by name."""
 
+NO_PRIORITY: Final = (1 << 31) - 1
+"""Of tasks that ask for none: they run after all that do."""
+
 INLINE_LIMIT: Final = 1 << 16
 """Bytes; a longer payload travels in chunks."""
 
@@ -53,8 +56,8 @@ class TaskItem(msgspec.Struct, array_like=True, gc=False):
     """Number of its function; its body has been sent before in a `Function` message."""
     size: int
     """Bytes of its payload, the packed arguments."""
-    priority: int = 0
-    """Lower runs first; 0 is the default and the middle."""
+    priority: int = NO_PRIORITY
+    """Lower runs first."""
     walltime_ms: int = 0
     """0: no limit."""
     memory_bytes: int = 0
@@ -174,6 +177,8 @@ class Hold(Message):
 
     managers: list[str]
     blocks: list[str]
+    drains: bool = False
+    """They are also to finish what they have, and to end."""
 
 
 class Admit(Message):

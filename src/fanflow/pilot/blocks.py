@@ -1,0 +1,345 @@
+"""The blocks of one executor: obtained, watched, scaled and given back. Kernel thread only."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, cast
+
+from fanflow.ids import JobId
+from fanflow.model.jobs import JobStatus
+from fanflow.pilot import wire
+from fanflow.pilot.block_core import Block, BlockCore
+from fanflow.pilot.block_errors import BlockErrorHandler
+from fanflow.pilot.block_jobs import BlockJobs, job_name
+from fanflow.pilot.chores import Chores
+from fanflow.pilot.client import Facts, ManagerNews
+from fanflow.pilot.launch_command import launch_command
+from fanflow.pilot.manager import ManagerConfig, encode_config, write_config
+from fanflow.pilot.options import PilotOptions
+from fanflow.pilot.running import Engine
+from fanflow.pilot.scaling import POLICIES, BlockLoad, ScalingView, longest_idle
+from fanflow.pilot.worker_plan import NodePlan
+from fanflow.spi.executor import BuildContext
+from fanflow.spi.provider import JobRequest, ProviderSpec
+
+_log = logging.getLogger("fanflow")
+
+_CLOSE_S: Final = 10.0
+"""Seconds that a provider has to cancel jobs when the executor ends."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BlockSource:
+    """Where blocks come from, and what they are."""
+
+    options: PilotOptions
+    provider: ProviderSpec
+    context: BuildContext
+    plan: NodePlan | None
+    """Of each node; None: only the node can tell."""
+    copies: int
+    """Managers of a block that are forked here; 0: a provider's job starts them."""
+    jobs: Callable[[Engine, Blocks], BlockJobs]
+    on_trouble: BlockErrorHandler
+    """Told the statuses of all blocks when one has failed."""
+
+    @property
+    def workers_per_node(self) -> int:
+        """Workers that a node is expected to have."""
+        return self.plan.workers if self.plan is not None else 1
+
+    @property
+    def slots_per_block(self) -> int:
+        """Workers that a block is expected to have."""
+        return self.workers_per_node * max(1, self.copies or self.provider.nodes_per_block)
+
+    def sentence(self) -> str:
+        """Such as `2 blocks x 1 node x 2 workers, 0 cores idle`."""
+        blocks, nodes = self.provider.init_blocks, max(1, self.copies or self.provider.nodes_per_block)
+        node = self.plan.sentence() if self.plan is not None else "as many workers as fit"
+        return f"{blocks} block{'s' * (blocks != 1)} x {nodes} node{'s' * (nodes != 1)} x {node}"
+
+
+class Blocks:
+    """An executor's blocks.
+
+    Args:
+        source: Where they come from.
+    """
+
+    def __init__(self, source: BlockSource) -> None:
+        self._source = source
+        self._core = BlockCore()
+        self._policy = POLICIES[source.context.strategy]
+        self.waits_for_orders = False
+        """Nothing is obtained before somebody asks for it or submits something."""
+        self.connected: list[str] = []
+        """Blocks of which a manager has ever connected, in that order."""
+        self._idle_since = 0.0
+        """When there were no open attempts any more; monotonic seconds."""
+        self._is_asking = False
+        """The interchange has been asked how busy its managers are."""
+        self._has_ended = False
+
+    @property
+    def initial(self) -> int:
+        """Blocks to obtain first."""
+        return self._source.provider.init_blocks
+
+    @property
+    def workers_per_node(self) -> int:
+        """Workers that a node is expected to have."""
+        return self._source.workers_per_node
+
+    @property
+    def planned(self) -> int:
+        """Workers that there will be soon."""
+        return self._source.slots_per_block * len(self._core.active())
+
+    def sentence(self) -> str:
+        """The plan, in words."""
+        return self._source.sentence()
+
+    def statuses(self) -> dict[str, JobStatus]:
+        """What is known of every block, ended ones included."""
+        return self._core.statuses()
+
+    # -- life -------------------------------------------------------------------------------------
+
+    def begin(self, engine: Engine) -> None:
+        self._engine, self._loop = engine, engine.loop
+        self.chores = Chores(engine.mailbox.post, f"fanflow-blocks-{engine.label}")
+        self._jobs = self._source.jobs(engine, self)
+        self._idle_since = self._loop.now()
+        engine.gives_up = False
+        if not self.waits_for_orders:
+            self.scale_out(self.initial)
+        self._scale_later()
+        self._look_later()
+
+    def end(self) -> None:
+        if not self._has_ended:
+            self._has_ended = True
+            jobs = self._core.jobs()
+            if jobs:
+                self._jobs.cancel(jobs)
+            self.chores.close()
+
+    def join(self) -> None:
+        """Wait until the provider has cancelled all jobs. Not the kernel thread."""
+        if not self.chores.join(_CLOSE_S):
+            _log.error(
+                "executor %r: provider %s still has not cancelled its jobs after %.0f s",
+                self._engine.label,
+                self._source.provider.label,
+                _CLOSE_S,
+            )
+
+    def managers_changed(self, header: ManagerNews) -> None:
+        if isinstance(header, wire.ManagerJoined):
+            if header.block not in self.connected:
+                self.connected.append(header.block)
+            self._core.manager_joined(header.block, header.uid, self._loop.now())
+        else:
+            if isinstance(header, wire.ManagerRefused) or header.is_failure:
+                self._core.manager_failed(header.block, f"manager {header.uid}: {header.reason}")
+            self._core.manager_left(header.block, header.uid)
+        self._perform()
+
+    def submitted(self) -> None:
+        """Attempts have come: without any block, the first one is asked for at once."""
+        if not self._core.active() and not self._has_ended:
+            if self.waits_for_orders and not self._core.blocks:
+                self.scale_out(max(1, self.initial))
+            else:
+                self._scale()
+
+    # -- scaling ----------------------------------------------------------------------------------
+
+    def scale_out(self, count: int) -> list[str]:
+        """Ask for so many more blocks; returns their names."""
+        names = self._core.request(count, self._loop.now())
+        self._perform()
+        return names
+
+    def scale_in(self, count: int, idle_s: float | None, on_chosen: Callable[[list[str]], None]) -> None:
+        """Give blocks back, those idle longest first.
+
+        Args:
+            count: How many at most.
+            idle_s: Only those that are empty and have been idle for longer.
+            on_chosen: Takes their names.
+        """
+
+        def choose(facts: Facts) -> None:
+            chosen = longest_idle(self._view(facts), count, idle_s)
+            self._core.drain(chosen, self._loop.now())
+            self._perform()
+            on_chosen(list(chosen))
+
+        self._engine.question("managers", choose)
+
+    def _scale_later(self) -> None:
+        period = self._source.context.strategy_period.total_seconds()
+        self._loop.call_at(self._loop.now() + period, self._scale_regularly)
+
+    def _scale_regularly(self) -> None:
+        if not self._has_ended:
+            self._scale()
+            self._scale_later()
+
+    def _scale(self) -> None:
+        """Let the policy decide; it needs to know how busy managers are only to give blocks back."""
+        now = self._loop.now()
+        if self._engine.core.open:
+            self._idle_since = now
+        if not self._engine.is_usable:
+            return
+        active = len(self._core.active())
+        may_shrink = active > self._source.provider.min_blocks
+        if may_shrink and len(self._engine.core.open) < active * self._source.slots_per_block:
+            if not self._is_asking:
+                self._is_asking = True
+                self._engine.question("managers", self._decide)
+        else:
+            self._decide([])
+
+    def _decide(self, facts: Facts) -> None:
+        self._is_asking = False
+        if self._has_ended:
+            return
+        decision = self._policy(self._view(facts))
+        now = self._loop.now()
+        if decision.start and now >= self._core.paused_until:
+            self._core.request(decision.start, now)
+        if decision.end:
+            self._core.drain(decision.end, now)
+        self._perform()
+
+    def _view(self, facts: Facts) -> ScalingView:
+        provider, now = self._source.provider, self._loop.now()
+        tasks: dict[str, int] = {}
+        idle: dict[str, float] = {}
+        for one in facts:
+            name = str(one["block_id"])
+            tasks[name] = tasks.get(name, 0) + cast("int", one["tasks"])
+            idle[name] = min(idle.get(name, float("inf")), cast("float", one["idle_duration"]))
+        return ScalingView(
+            tasks=len(self._engine.core.open),
+            idle_s=0.0 if self._engine.core.open else now - self._idle_since,
+            blocks=[
+                BlockLoad(name=block.name, tasks=tasks.get(block.name, 0), idle_s=idle.get(block.name, 0.0))
+                for block in self._core.active()
+            ],
+            slots_per_block=self._source.slots_per_block,
+            minimum=provider.min_blocks,
+            maximum=provider.max_blocks,
+            parallelism=provider.parallelism,
+            max_idletime_s=self._source.context.max_idletime.total_seconds(),
+        )
+
+    # -- looking ----------------------------------------------------------------------------------
+
+    def _look_later(self) -> None:
+        self._loop.call_at(self._loop.now() + self._jobs.polling_interval, self._look_regularly)
+
+    def _look_regularly(self) -> None:
+        if not self._has_ended:
+            self.look()
+            self._look_later()
+
+    def look(self) -> None:
+        """Ask for the status of all jobs."""
+        jobs = self._core.jobs()
+        if jobs and not self._has_ended:
+            self._jobs.poll(jobs, lambda found: self._looked(jobs, found))
+
+    def _looked(self, jobs: Sequence[JobId], found: Mapping[JobId, JobStatus] | Exception) -> None:
+        if isinstance(found, Exception):
+            _log.warning("executor %r: the status of its blocks is not known: %s", self._engine.label, found)
+            return
+        self._core.looked(jobs, found, self._loop.now())
+        self._perform()
+
+    # -- orders -----------------------------------------------------------------------------------
+
+    def _perform(self) -> None:
+        """Do what the rules want, until they want nothing more."""
+        if self._has_ended:
+            return
+        while True:
+            orders = self._core.take_orders()
+            for block in orders.ended:
+                self._ended(block)
+            if orders.drain:
+                self._engine.drain(orders.drain)
+            if orders.cancel:
+                self._jobs.cancel(orders.cancel)
+            for name in orders.submit:
+                self._submit(name)
+            if not orders.submit:
+                return
+
+    def _ended(self, block: Block) -> None:
+        self._engine.revoke(block.name)
+        status = block.status
+        _log.info(
+            "block %s of executor %r is %s: %s",
+            block.name,
+            self._engine.label,
+            block.state.value,
+            status.message or status.status_name,
+        )
+        statuses = self.statuses()
+        self.chores.do(lambda: self._source.on_trouble(statuses), self._on_handled)
+
+    def _on_handled(self, answer: Exception | None) -> None:
+        if answer is not None:
+            _log.error("the block error handler of executor %r failed: %s", self._engine.label, answer)
+        if not self._has_ended:
+            self._scale()  # a block that ended may have to be replaced
+
+    def _submit(self, name: str) -> None:
+        source, options = self._source, self._source.options
+        request_name = job_name(options.label, name)
+        config = self._config(name)
+        command = ""
+        if not source.copies:
+            path = options.log_root / f"block-{name}" / "manager.json"
+            os.makedirs(path.parent, mode=0o700, exist_ok=True)
+            write_config(str(path), config)
+            nodes = source.provider.nodes_per_block
+            command = launch_command(options, path, name, nodes, options.log_root)
+        request = JobRequest(command=command, name=request_name, nodes=source.provider.nodes_per_block)
+        self._jobs.submit(
+            request, [encode_config(config)] * source.copies, lambda answer: self._on_submitted(name, answer)
+        )
+
+    def _on_submitted(self, name: str, answer: JobId | Exception) -> None:
+        now = self._loop.now()
+        if isinstance(answer, Exception):
+            _log.error("block %s of executor %r: no job: %s", name, self._engine.label, answer)
+            self._core.refused(name, f"{type(answer).__name__}: {answer}", now)
+        else:
+            self._core.submitted(name, answer, now)
+            if self._has_ended:  # too late to be wanted
+                self._jobs.cancel([answer])
+        self._perform()
+
+    def _config(self, name: str) -> ManagerConfig:
+        options = self._source.options
+        return ManagerConfig(
+            access=self._engine.admit(name),
+            block=name,
+            options=options.workers,
+            log_directory=str(options.log_root),
+            prefetch=options.prefetch,
+            drain_s=options.drain_period.total_seconds() if options.drain_period is not None else 0.0,
+            directory=os.getcwd(),
+            path=list(sys.path),
+            argv=list(sys.argv),
+        )

@@ -1,0 +1,99 @@
+"""Puts an engine together from an executor's options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fanflow.errors import ConfigurationError
+from fanflow.ids import ExecutorLabel
+from fanflow.launchers.simple import SimpleLauncher
+from fanflow.launchers.single_node import SingleNodeLauncher
+from fanflow.pilot.block_errors import Executor as PublicExecutor
+from fanflow.pilot.block_errors import handler_for
+from fanflow.pilot.block_jobs import BlockJobs, ForkedJobs, ProviderJobs
+from fanflow.pilot.blocks import Blocks, BlockSource
+from fanflow.pilot.node_facts import look_at_node
+from fanflow.pilot.options import PilotOptions
+from fanflow.pilot.running import Engine
+from fanflow.pilot.worker_plan import NodeFacts, NodePlan, NoRoomError, plan_workers
+from fanflow.providers.local import LocalProvider
+from fanflow.spi.executor import BuildContext
+from fanflow.spi.provider import ProviderSpec
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptContext:
+    """What a provider is built with."""
+
+    script_dir: Path
+    """Directory for job scripts and their output, absolute."""
+
+
+def build_engine(
+    options: PilotOptions, provider: ProviderSpec, context: BuildContext, executor: PublicExecutor
+) -> tuple[Engine, Blocks]:
+    """The running half of an executor, and the part of it that has the blocks.
+
+    Args:
+        options: Frozen.
+        provider: Obtains blocks.
+        context: Of the run.
+        executor: The public half, which error handlers are given.
+
+    Raises:
+        ConfigurationError: The options do not fit this machine, or the provider's are wrong.
+    """
+    scripts = ScriptContext(context.run_dir / "submit_scripts")
+    copies = forked_copies(options, provider)
+    source = BlockSource(
+        options=options,
+        provider=provider,
+        context=context,
+        plan=expected_plan(options, provider),
+        copies=copies,
+        jobs=_jobs_of(provider, scripts, forks=copies > 0),
+        on_trouble=handler_for(executor, options.error_handler),
+    )
+    blocks = Blocks(source)
+    return Engine(ExecutorLabel(options.label), context.run_id, blocks), blocks
+
+
+def _jobs_of(
+    provider: ProviderSpec, scripts: ScriptContext, *, forks: bool
+) -> Callable[[Engine, Blocks], BlockJobs]:
+    if forks:
+        return lambda engine, blocks: ForkedJobs(engine.fork_server, scripts.script_dir, blocks.look)
+    running = provider.build(scripts)
+    return lambda engine, blocks: ProviderJobs(running, blocks.chores)
+
+
+def forked_copies(options: PilotOptions, provider: ProviderSpec) -> int:
+    """Managers of a block that can be forked on this host, with the same result as by a script; else 0."""
+    if type(provider) is not LocalProvider or options.launch_cmd is not None or provider.worker_init.strip():
+        return 0
+    if type(provider.launcher) is SimpleLauncher:
+        return 1
+    return provider.nodes_per_block if type(provider.launcher) is SingleNodeLauncher else 0
+
+
+def expected_plan(options: PilotOptions, provider: ProviderSpec) -> NodePlan | None:
+    """The workers that each node will have; None where only the node can tell.
+
+    Raises:
+        ConfigurationError: Not one worker has room.
+    """
+    if isinstance(provider, LocalProvider):
+        facts = look_at_node()
+    elif provider.cores_per_node is not None:
+        facts = NodeFacts(cores=float(provider.cores_per_node), memory_gb=provider.mem_per_node)
+    elif options.workers.max_workers_per_node is not None:
+        most = options.workers.max_workers_per_node * options.workers.cores_per_worker
+        facts = NodeFacts(cores=max(1.0, most), memory_gb=provider.mem_per_node)
+    else:
+        return None
+    try:
+        return plan_workers(options.workers, facts)
+    except NoRoomError as error:
+        raise ConfigurationError(f"HighThroughputExecutor(label={options.label!r}): {error}") from error
