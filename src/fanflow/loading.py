@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -77,6 +78,8 @@ class DataFlowKernel:
         self.cleanup_called = False
         self._end_lock = threading.Lock()
         _log.info("run %s: %s; executors: %s", self.run_dir, self.run_id, ", ".join(map(repr, specs)))
+        if not settings.uses_default_executors:
+            _tell_plans(specs)
         script_end.live.add(self)
         collector.ease()
 
@@ -233,6 +236,14 @@ def _executor_specs(settings: KernelSettings) -> tuple[ExecutorSpec, ...]:
     from fanflow.pilot.executor import HighThroughputExecutor  # programs that name others do not need it
 
     return (HighThroughputExecutor(),)
+
+
+def _tell_plans(specs: Sequence[ExecutorSpec]) -> None:
+    """What the first blocks will be: mistakes in their size show before they cost hours."""
+    for spec in specs:
+        plan = cast("object", getattr(spec, "plan", None))
+        if isinstance(plan, str):
+            print(f"fanflow: {spec.label}: {plan}", file=sys.stderr, flush=True)
 
 
 def _context(settings: KernelSettings, run_dir: Path, run_id: str) -> BuildContext:

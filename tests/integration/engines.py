@@ -44,6 +44,9 @@ class OneBlock:
     def submitted(self) -> None:
         pass
 
+    def describe(self) -> str:
+        return "where no manager has come yet"
+
     def end(self) -> None:
         pass
 

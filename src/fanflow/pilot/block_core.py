@@ -188,6 +188,8 @@ class BlockCore:
         block = self.blocks[name]
         block.job = job
         self._refusals = 0
+        if block.status.state is JobState.PENDING:
+            block.status = JobStatus(JobState.PENDING, f"job {job}; none of its managers has connected")
         if block.state in FINAL:
             self._cancel(block)
             return

@@ -22,6 +22,7 @@ from fanflow.pilot.manager import ManagerConfig, encode_config, write_config
 from fanflow.pilot.options import PilotOptions
 from fanflow.pilot.running import Engine
 from fanflow.pilot.scaling import POLICIES, BlockLoad, ScalingView, longest_idle
+from fanflow.pilot.whereabouts import tell_of_blocks
 from fanflow.pilot.worker_plan import NodePlan
 from fanflow.spi.executor import BuildContext
 from fanflow.spi.provider import JobRequest, ProviderSpec
@@ -103,6 +104,13 @@ class Blocks:
     def sentence(self) -> str:
         """The plan, in words."""
         return self._source.sentence()
+
+    def describe(self) -> str:
+        """Why no worker is connected, in words. Any thread."""
+        now = self._loop.now()
+        return tell_of_blocks(
+            self.statuses(), [now - block.since for block in list(self._core.blocks.values())]
+        )
 
     def statuses(self) -> dict[str, JobStatus]:
         """What is known of every block, ended ones included."""

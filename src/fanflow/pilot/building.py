@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
+from fanflow.codec.pickling import dumps
 from fanflow.errors import ConfigurationError
 from fanflow.ids import ExecutorLabel
 from fanflow.launchers.simple import SimpleLauncher
@@ -14,6 +16,7 @@ from fanflow.pilot.block_errors import Executor as PublicExecutor
 from fanflow.pilot.block_errors import handler_for
 from fanflow.pilot.block_jobs import BlockJobs, ForkedJobs, ProviderJobs
 from fanflow.pilot.blocks import Blocks, BlockSource
+from fanflow.pilot.manager_selector import RandomManagerSelector
 from fanflow.pilot.node_facts import look_at_node
 from fanflow.pilot.options import PilotOptions
 from fanflow.pilot.running import Engine
@@ -57,7 +60,19 @@ def build_engine(
         on_trouble=handler_for(executor, options.error_handler),
     )
     blocks = Blocks(source)
-    return Engine(ExecutorLabel(options.label), context.run_id, blocks), blocks
+    engine = Engine(ExecutorLabel(options.label), context.run_id, blocks)
+    engine.settings = replace(
+        engine.settings,
+        heartbeat_ms=_milliseconds(options.heartbeat_period),
+        threshold_ms=_milliseconds(options.heartbeat_threshold),
+    )
+    if type(options.selector) is not RandomManagerSelector:
+        engine.selector = dumps(options.selector)
+    return engine, blocks
+
+
+def _milliseconds(period: timedelta) -> int:
+    return max(1, round(period.total_seconds() * 1000))
 
 
 def _jobs_of(

@@ -137,10 +137,10 @@ class ClientCore:
             self._talkative.discard(attempt)
         return [[wire.encode(wire.Cancel(known))], *self._messages()], lost
 
-    def ask(self, what: str, on_answer: Callable[[Facts], None]) -> Frames:
+    def ask(self, what: str, on_answer: Callable[[Facts], None], attempt: int = 0) -> Frames:
         """A question to the interchange."""
         number = next(self._numbers)
-        question = [wire.encode(wire.Ask(number, what))]
+        question = [wire.encode(wire.Ask(number, what, attempt))]
         self._questions[number] = question, on_answer
         return question
 

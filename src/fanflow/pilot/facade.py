@@ -192,6 +192,11 @@ class PilotFacade:
         """Why it has given up."""
         return None if self._engine is None else self._engine.failure
 
+    @property
+    def plan(self) -> str:
+        """Its first blocks in words, such as `2 blocks x 1 node x 2 workers, 0 cores idle`."""
+        return self._blocks_now().sentence()
+
     def monitor_resources(self) -> bool:
         """Whether its workers can be watched."""
         return True

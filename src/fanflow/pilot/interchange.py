@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import time
 from collections import deque
 from typing import Final
@@ -15,6 +16,7 @@ from zmq.utils.monitor import recv_monitor_message
 from fanflow.pilot import wire
 from fanflow.pilot.access import Listener
 from fanflow.pilot.interchange_core import InterchangeCore
+from fanflow.pilot.manager_selector import order_of
 from fanflow.pilot.outbox import ResultChunk
 from fanflow.pilot.registration import InterchangeSettings
 from fanflow.pilot.sockets import Frames, has_message, receive_all, receive_rest, send, set_limits
@@ -38,6 +40,8 @@ class InterchangeConfig(msgspec.Struct, kw_only=True):
     """Where the client has bound its socket."""
     listener: Listener
     """Where managers connect to."""
+    selector: bytes = b""
+    """A pickled `ManagerSelector`; empty: managers take turns."""
 
 
 class Interchange:
@@ -48,7 +52,9 @@ class Interchange:
     """
 
     def __init__(self, config: InterchangeConfig) -> None:
-        self._core = InterchangeCore(config.settings)
+        # Decision 0019: this comes from our parent over a private socket, before anybody can connect.
+        order = order_of(pickle.loads(config.selector)) if config.selector else None
+        self._core = InterchangeCore(config.settings, order)
         self._context = zmq.Context()
         self._client = self._context.socket(zmq.DEALER)
         self._managers = self._context.socket(zmq.ROUTER)

@@ -15,6 +15,7 @@ from fanflow.pilot.package_survey import Survey
 from fanflow.pilot.registration import InterchangeSettings, why_refused
 from fanflow.pilot.roster import Order, Roster
 from fanflow.pilot.takeover import Takeover
+from fanflow.pilot.whereabouts import answer
 
 Frames = Sequence[bytes | memoryview]
 
@@ -246,12 +247,13 @@ class InterchangeCore:
             self._takeover.questions.append(header)
             return
         managers = self.roster.by_connection.values()
-        if header.what != "packages":
-            self._outbox.tell(wire.Answer(header.number, [manager.facts(self._now) for manager in managers]))
-            return
-        for identity in self._survey.begin(header.number, managers):
-            self._outbox.send(identity, wire.Ask(header.number, header.what))
-        self._tell_surveyed()
+        if header.what == "packages":
+            for identity in self._survey.begin(header.number, managers):
+                self._outbox.send(identity, wire.Ask(header.number, header.what))
+            self._tell_surveyed()
+        else:
+            facts = answer(header, managers, len(self.backlog), self._now)
+            self._outbox.tell(wire.Answer(header.number, facts))
 
     def _tell_surveyed(self) -> None:
         for number, facts in self._survey.take_answers():

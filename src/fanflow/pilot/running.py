@@ -30,6 +30,7 @@ from fanflow.pilot.registration import InterchangeSettings
 from fanflow.pilot.sockets import receive_all, send, set_limits
 from fanflow.pilot.transport import Transport, UnixTransport
 from fanflow.pilot.unpacking import Unpacker
+from fanflow.pilot.whereabouts import tell
 from fanflow.spi.executor import EventSink, Loop
 
 _log = logging.getLogger("fanflow.pilot")
@@ -76,6 +77,10 @@ class ManagerSource(Protocol):
         """Attempts have come while no manager is connected."""
         ...
 
+    def describe(self) -> str:
+        """Why no worker is connected, in words. Any thread."""
+        ...
+
     def end(self) -> None:
         """The engine ends, and all managers with it."""
         ...
@@ -109,6 +114,8 @@ class Engine:
         self._generation = 0
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         self.settings = InterchangeSettings(run_id=run_id, python=version, fanflow=__version__)
+        self.selector = b""
+        """A pickled `ManagerSelector`; empty: managers take turns. Settable until `start`."""
         self.max_message = wire.MAX_PAYLOAD_BYTES
         """Bytes of one call's arguments, or of one result; settable until `start`."""
         self.gives_up = True
@@ -155,7 +162,10 @@ class Engine:
         self.loop.watch(self._socket, self._on_messages)
         settings = replace(self.settings, takes_over=self._generation > 1)
         config = InterchangeConfig(
-            settings=settings, client_url=client_url, listener=self._transport.listener()
+            settings=settings,
+            client_url=client_url,
+            listener=self._transport.listener(),
+            selector=self.selector,
         )
         self._send([[wire.encode(wire.Hello(wire.VERSION, self.settings.run_id))]])
         encoded = msgspec.msgpack.encode(config)
@@ -322,6 +332,18 @@ class Engine:
             self.question(what, answer.set_result)
 
         return self.mailbox.ask(f"the interchange of executor {self.label!r}", begin)
+
+    def describe(self, attempt: AttemptId) -> str:
+        """Where an attempt is and what it waits for, in words. Any thread but the kernel's."""
+        if not self.is_usable:
+            return f"which has failed: {self.failure}" if self.failure is not None else "which is closed"
+        if not self.core.managers:
+            return self.blocks.describe()
+
+        def begin(answer: Future[Facts]) -> None:
+            self._send([self.core.ask("whereabouts", answer.set_result, attempt)])
+
+        return tell(self.mailbox.ask(f"the interchange of executor {self.label!r}", begin)[0])
 
     def fail(self, error: BaseException) -> None:
         """Give up: everything open ends with this error, and so does all that comes. Kernel thread."""

@@ -162,7 +162,9 @@ class Ask(Message):
 
     number: int
     what: str
-    """`managers`, `blocks` or `packages`; the last goes on to the managers."""
+    """`managers`, `whereabouts` or `packages`; the last goes on to the managers."""
+    attempt: int = 0
+    """Whose whereabouts are asked for."""
 
 
 class Answer(Message):

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from fanflow.core.arguments import gather_call, gather_deep
 from fanflow.core.task import Task
-from fanflow.errors import PropagatedException
+from fanflow.errors import PropagatedException, WaitInCallbackError
 from fanflow.ids import ExecutorLabel
 from fanflow.model.states import States
-from fanflow.spi.executor import Executor
+from fanflow.spi.executor import Describing, Executor
 
 _MOST_SHOWN = 5
 
@@ -77,6 +77,7 @@ def explain_task(
         where = "running" if task.future.running() else "queued or running"
         held, places = outstanding.get(task.label, 0), executors[task.label].capacity
         queue = f"{where}; the executor holds {held} attempts and runs up to {places} at a time"
+        queue = _described(task, executors[task.label]) or queue
     return Explanation(
         task=task.id,
         app=task.app.name,
@@ -90,6 +91,16 @@ def explain_task(
         error=error,
         path=tuple(error.path()) if isinstance(error, PropagatedException) else (),
     )
+
+
+def _described(task: Task, executor: Executor) -> str:
+    attempt = task.attempt
+    if attempt is None or not isinstance(executor, Describing):
+        return ""
+    try:
+        return executor.describe(attempt)
+    except (TimeoutError, WaitInCallbackError):
+        return ""  # it does not answer now, or cannot be asked here
 
 
 def _named(future: Future[object]) -> str:

@@ -99,6 +99,21 @@ class Executor(Protocol):
         ...
 
 
+@runtime_checkable
+class Describing(Protocol):
+    """An executor that can tell where an attempt is."""
+
+    def describe(self, attempt: AttemptId) -> str:
+        """Where it is and what it waits for: the end of a sentence that names the executor.
+
+        Any thread but the kernel's. May wait some seconds for an answer.
+
+        Raises:
+            TimeoutError: There was none.
+        """
+        ...
+
+
 Strategy = Literal["simple", "htex_auto_scale", "none"]
 """How executors with blocks are scaled."""
 

@@ -1,0 +1,84 @@
+"""Where an attempt is and what it waits for: found among an interchange's managers, told in words. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import cast
+
+from fanflow.model.jobs import JobStatus
+from fanflow.pilot.manager_view import ManagerView
+from fanflow.pilot.wire import Ask
+
+Facts = dict[str, object]
+
+
+def answer(question: Ask, managers: Collection[ManagerView], waiting: int, now: float) -> list[Facts]:
+    """What an interchange answers to a question about its managers or one attempt.
+
+    Args:
+        question: `whereabouts` or `managers`.
+        managers: All that are connected.
+        waiting: Attempts that no manager has been given.
+        now: Monotonic seconds.
+    """
+    if question.what == "whereabouts":
+        return [find(question.attempt, managers, waiting)]
+    return [manager.facts(now) for manager in managers]
+
+
+def find(attempt: int, managers: Collection[ManagerView], waiting: int) -> Facts:
+    """What an interchange knows of an attempt.
+
+    Args:
+        attempt: Its number.
+        managers: All that are connected.
+        waiting: Attempts that no manager has been given.
+    """
+    for manager in managers:
+        if attempt in manager.holds:
+            return {
+                "manager": manager.uid,
+                "host": manager.host,
+                "block": manager.block,
+                "held": len(manager.holds),
+                "slots": manager.slots,
+            }
+    return {
+        "waiting": waiting,
+        "managers": len(managers),
+        "slots": sum(manager.slots for manager in managers),
+        "held": sum(len(manager.holds) for manager in managers),
+        "paused": sum(manager.is_held for manager in managers),
+    }
+
+
+def tell(facts: Facts) -> str:
+    """The same, as the end of a sentence about the attempt."""
+    held, slots = cast("int", facts["held"]), cast("int", facts["slots"])
+    if "manager" in facts:
+        who = f"manager {facts['manager']} of block {facts['block']} on {facts['host']}"
+        if held <= slots:
+            return f"where {who} runs it"
+        return f"where {who} has it among {held} attempts, of which it runs {slots} at a time"
+    text = f"where it waits in a queue of {facts['waiting']}; the {slots} workers have {held} others"
+    paused = cast("int", facts["paused"])
+    if paused:
+        text += f"; {paused} of {facts['managers']} managers take nothing new, since they are to end"
+    return text
+
+
+def tell_of_blocks(statuses: Mapping[str, JobStatus], seconds: Sequence[float]) -> str:
+    """Why no worker is there.
+
+    Args:
+        statuses: Of all blocks, by name.
+        seconds: How long each has been in its state.
+    """
+    if not statuses:
+        return "where there is no block: none has been asked for"
+    told = [
+        f"block {name} is {status.status_name} since {since:.0f} s"
+        + (f" ({status.message})" if status.message else "")
+        for (name, status), since in list(zip(statuses.items(), seconds, strict=True))[-3:]
+    ]
+    return f"where no worker is connected: {', '.join(told)}"
