@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fanflow.pilot import zygote
 from fanflow.pilot.control_groups import count_oom_kills, count_system_oom_kills, own_directory
 from fanflow.pilot.worker_handle import WorkerHandle
+from fanflow.pilot.worker_records import CUT_OFF_STATUS
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,8 @@ class Nursery:
     def cause_of(self, report: Report) -> tuple[str, str]:
         """Why a worker ended: the cause as in `wire.Loss`, and words."""
         code = os.waitstatus_to_exitcode(report.value)
+        if code == CUT_OFF_STATUS:
+            return "exit", f"exit status {code}: the task closed the worker's connection to its manager"
         if code >= 0:
             return "exit", f"exit status {code}"
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"

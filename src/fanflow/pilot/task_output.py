@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -38,6 +39,8 @@ class TaskOutput:
     def __init__(self, send: Send, log: str) -> None:
         self.has_text = False
         """Whether `flush_task` has something to do."""
+        self.is_cut_off = False
+        """Whether some task has closed the descriptor of a stream."""
         self._send = send
         self._log = log
         self._main = threading.get_ident()
@@ -134,6 +137,13 @@ class _Stream(io.TextIOWrapper):
         self._output, self._is_error = output, descriptor == _STDERR
 
     def write(self, text: str, /) -> int:
-        count = super().write(text)
+        try:
+            count = super().write(text)
+        except OSError as error:  # a full disk is no concern of whoever prints
+            count = len(text)
+            self._output.is_cut_off |= error.errno == errno.EBADF
         self._output.take(text, is_error=self._is_error)
         return count
+
+    def close(self) -> None:
+        """Nothing: other tasks print, too."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import os
 import socket
 import sys
@@ -14,15 +15,18 @@ from typing import Final
 from fanflow.codec.calls import pack_raised, run_parts
 from fanflow.codec.worker_flag import enter_worker
 from fanflow.pilot.errors import MessageTooLargeError
+from fanflow.pilot.surroundings import Surroundings
 from fanflow.pilot.task_output import TaskOutput
 from fanflow.pilot.worker_link import Page, WorkerEnds, receive_exactly
 from fanflow.pilot.worker_records import (
+    CUT_OFF_STATUS,
     FUNCTION,
     HEADER,
     PAYLOAD,
     PRINTED,
     READY,
     RESULT,
+    RETIRES,
     WANTS_FUNCTION,
     WANTS_PAYLOAD,
     LinkError,
@@ -69,6 +73,7 @@ class Worker:
         """Run tasks until the manager closes the connection."""
         enter_worker()
         self._output.install()
+        self._surroundings = Surroundings((sys.stdout, sys.stderr))
         try:
             self._stream.sendall(HEADER.pack(READY, 0, os.getpid(), 0))
             while packet := self._next_packet():
@@ -106,6 +111,7 @@ class Worker:
 
     def _run_packet(self, packet: bytes) -> None:
         clock, functions, page, output = time.perf_counter_ns, self._functions, self._page, self._output
+        surroundings = self._surroundings
         pack, waiting = HEADER.pack, self._waiting
         tasks = unpack_tasks(packet)
         is_alone = len(tasks) == 1
@@ -122,11 +128,15 @@ class Worker:
             else:
                 outcome = run_parts(head, payload)
             ended = clock()
+            is_spoilt = surroundings.are_changed and not surroundings.restore()
             if output.has_text:
                 output.flush_task()
+                is_spoilt |= output.is_cut_off
             if len(outcome) > _SEND_BYTES:
                 self._send_large(attempt, (ended - started) // 1000, outcome)
                 started = ended
+                if is_spoilt:
+                    self._retire()
                 continue
             header = pack(RESULT, attempt, (ended - started) // 1000, len(outcome))
             if is_alone:
@@ -142,6 +152,14 @@ class Worker:
                 if ended - self._waits_since > _SEND_AFTER_NS or self._waiting_bytes > _SEND_BYTES:
                     self._send()
             started = ended
+            if is_spoilt:
+                self._retire()
+
+    def _retire(self) -> None:
+        """Make room for a worker that is as it should be."""
+        self._send()
+        self._stream.sendall(HEADER.pack(RETIRES, 0, 0, 0))
+        os._exit(0)
 
     def _send(self) -> None:
         if self._waiting:
@@ -199,6 +217,10 @@ def work(ends: WorkerEnds, log: str, max_message: int) -> None:
     worker = Worker(ends, log, max_message)
     try:
         worker.run()
+    except OSError as error:
+        with contextlib.suppress(OSError, ValueError):
+            traceback.print_exc(file=sys.__stderr__)
+        os._exit(CUT_OFF_STATUS if error.errno in {errno.EBADF, errno.ENOTSOCK} else 1)
     except BaseException:  # noqa: BLE001 - whatever a task has left behind: handlers, broken streams
         traceback.print_exc(file=sys.__stderr__)
         os._exit(1)

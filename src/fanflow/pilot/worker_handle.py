@@ -45,6 +45,8 @@ class WorkerHandle:
         """0 until the zygote has forked it."""
         self.memory: MemoryGroup | None = None
         """Made when a task has a limit for the first time, and if that is possible."""
+        self.has_retired = False
+        """It has said that it ends, and that nothing of what it holds has started."""
         self.reader = RecordReader(CHUNK_BYTES)
         self._log_start = os.path.getsize(log) if os.path.exists(log) else 0
         kind = socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK

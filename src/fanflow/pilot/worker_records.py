@@ -20,10 +20,15 @@ WANTS_PAYLOAD: Final = 5
 """Worker: it is about to start an attempt with a large payload."""
 UNFIT: Final = 6
 """Worker: why it cannot even begin, as text."""
-FUNCTION: Final = 7
+RETIRES: Final = 7
+"""Worker: it ends; what it holds has not started."""
+FUNCTION: Final = 8
 """Manager: the body of a function."""
-PAYLOAD: Final = 8
+PAYLOAD: Final = 9
 """Manager: the payload of an attempt."""
+
+CUT_OFF_STATUS: Final = 233
+"""Exit status of a worker whose connection some task has closed."""
 
 HEADER: Final = struct.Struct("<BQQQ")
 """Kind, attempt, value, bytes that follow."""
@@ -144,7 +149,7 @@ class RecordReader:
                     return
             elif kind == RESULT and stop <= end:
                 results.append((attempt, value, data[start:stop], size))
-            elif not RESULT <= kind <= UNFIT or size > LARGE_RESULT:
+            elif not RESULT <= kind <= RETIRES or size > LARGE_RESULT:
                 raise LinkError(f"a record of kind {kind} with {size} bytes")
             elif stop <= end:
                 self.others.append(Record(kind, attempt, value, data[start:stop]))

@@ -22,6 +22,7 @@ from fanflow.pilot.worker_records import (
     PAYLOAD,
     PRINTED,
     READY,
+    RETIRES,
     UNFIT,
     WANTS_FUNCTION,
     WANTS_PAYLOAD,
@@ -196,6 +197,8 @@ class Workforce:
             self.printed.append((record.attempt, text, bool(record.value), handle.number))
         elif record.kind == UNFIT:
             self._unfit[handle.number] = record.data.decode("utf-8", "replace")
+        elif record.kind == RETIRES:
+            handle.has_retired = True
         else:
             handle.answer(*self._answer_to(record))
             self._watch(handle)
@@ -240,7 +243,10 @@ class Workforce:
         if tail:
             detail += f"; its log {handle.log} ends with:\n{tail}"
         _log.warning("worker %d (process %d) ended: %s", report.number, handle.pid, detail)
-        self._core.looked(report.number, handle.take_back(), now)
+        taken = handle.take_back()
+        if handle.has_retired:
+            taken += [attempt.number for attempt in self._core.slots[report.number].sent]
+        self._core.looked(report.number, taken, now)
         self.last_end = detail
         loss = Loss(cause, report.number, self._host, detail, blames_task=is_blamed)
         self._core.worker_ended(report.number, loss)
