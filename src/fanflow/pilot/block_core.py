@@ -96,7 +96,7 @@ class Block:
         "state",
         "status",
         "trouble",
-        "was_connected",
+        "worked",
     )
 
     def __init__(self, name: str, now: float) -> None:
@@ -109,7 +109,8 @@ class Block:
         """What is said of it; MISSING and SCALED_IN are ours."""
         self.managers: set[str] = set()
         """Those that are connected, by uid."""
-        self.was_connected = False
+        self.worked = 0
+        """Managers that have connected, but for those that found that they cannot work."""
         self.trouble = ""
         """What the last of its managers said that could not work."""
         self.missed = 0
@@ -171,6 +172,11 @@ class BlockCore:
             else:
                 self._cancel(block)
 
+    def is_deserted(self, name: str) -> bool:
+        """Whether a block has lost its last manager; its job is about to end, or should have."""
+        block = self.blocks.get(name)
+        return block is not None and block.state not in FINAL and not block.managers
+
     def active(self) -> list[Block]:
         """Blocks that run tasks, or will."""
         return [block for block in self.blocks.values() if block.state in ACTIVE]
@@ -214,18 +220,19 @@ class BlockCore:
         if block is None or block.state in FINAL:
             return
         block.managers.add(uid)
-        block.was_connected = True
+        block.worked += 1
         block.missed = 0
         self._bad_starts, self._pause_s = 0, _FIRST_PAUSE_S
         self._step(block, BlockSignal.STARTED, now)
         if block.state is BlockState.DRAINING:
             self._orders.drain.append(name)
 
-    def manager_failed(self, name: str, reason: str) -> None:
+    def manager_failed(self, name: str, uid: str, reason: str) -> None:
         """A manager of a block was refused, or found that it cannot work; nothing ran on it."""
-        if name in self.blocks:
-            self.blocks[name].trouble = reason
-            self.blocks[name].was_connected = False
+        block = self.blocks.get(name)
+        if block is not None:
+            block.trouble = reason
+            block.worked -= uid in block.managers
 
     def manager_left(self, name: str, uid: str) -> None:
         """A manager of a block is gone."""
@@ -258,7 +265,7 @@ class BlockCore:
         if block.missed < MISSING_POLLS:
             return
         said = f": {status.message}" if status is not None and status.message else ""
-        state = JobState.FAILED if block.was_connected else JobState.MISSING
+        state = JobState.FAILED if block.worked else JobState.MISSING
         block.status = JobStatus(state, f"its job {block.job} is not listed any more{said}")
         self._finish(block, BlockSignal.VANISHED, now)
 
@@ -266,20 +273,20 @@ class BlockCore:
         was_wanted = block.state is not BlockState.DRAINING
         if not was_wanted:
             state = JobState.SCALED_IN
-        elif block.was_connected:
+        elif block.worked:
             state = status.state
         else:
             state = JobState.MISSING
-        message = status.message
+        message = status.message if was_wanted else "given back"
         if state is JobState.MISSING:
             why = block.trouble or f"{status.status_name}: {message or 'no message'}"
             message = f"its job ended before a manager could work ({why})"
         block.status = JobStatus(state, message, status.exit_code, status.stdout_path, status.stderr_path)
-        well = status.state is JobState.COMPLETED and block.was_connected
+        well = status.state is JobState.COMPLETED and block.worked > 0
         self._finish(block, BlockSignal.COMPLETED if well else BlockSignal.BROKE, now)
 
     def _finish(self, block: Block, signal: BlockSignal, now: float) -> None:
-        is_bad_start = not block.was_connected and block.state is not BlockState.DRAINING
+        is_bad_start = not block.worked and block.state is not BlockState.DRAINING
         self._step(block, signal, now)
         if is_bad_start:
             self._bad_starts += 1

@@ -68,7 +68,8 @@ def windowed_error_handler(executor: Executor, status: Mapping[str, JobStatus], 
 
 def to_error(status: Mapping[str, JobStatus]) -> TooManyJobFailuresError:
     """What these blocks ended with."""
-    parts = [f"{len(status)} blocks failed", *(_told(name, one) for name, one in status.items())]
+    count = "1 block has failed" if len(status) == 1 else f"{len(status)} blocks have failed"
+    parts = [count, *(_told(name, one) for name, one in status.items())]
     return TooManyJobFailuresError("\n".join(parts))
 
 

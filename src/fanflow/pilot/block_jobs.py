@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import signal
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import CancelledError
 from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
@@ -49,6 +51,10 @@ class BlockJobs(Protocol):
         """End these jobs."""
         ...
 
+    def close(self, jobs: Sequence[JobId]) -> None:
+        """End these jobs, and all that are being submitted. Nothing is submitted afterwards."""
+        ...
+
 
 class ProviderJobs:
     """Jobs of a provider, which may block.
@@ -60,13 +66,22 @@ class ProviderJobs:
 
     def __init__(self, provider: Provider, chores: Chores) -> None:
         self._provider, self._chores = provider, chores
+        self._closed = threading.Event()
 
     @property
     def polling_interval(self) -> float:
         return self._provider.status_polling_interval
 
     def submit(self, request: JobRequest, configs: Sequence[bytes], on_submitted: OnSubmitted) -> None:
-        self._chores.do(lambda: self._provider.submit(request), on_submitted)
+        def submit() -> JobId:
+            if self._closed.is_set():
+                raise CancelledError(f"job {request.name} is not wanted any more")
+            job = self._provider.submit(request)
+            if self._closed.is_set():  # nobody will hear of it
+                self._provider.cancel([job])
+            return job
+
+        self._chores.do(submit, on_submitted)
 
     def poll(self, jobs: Sequence[JobId], on_status: OnStatus) -> None:
         self._chores.do(lambda: self._provider.status(jobs), on_status)
@@ -77,6 +92,11 @@ class ProviderJobs:
                 _log.error("jobs %s could not be cancelled: %s", ", ".join(jobs), answer)
 
         self._chores.do(lambda: self._provider.cancel(jobs), say)
+
+    def close(self, jobs: Sequence[JobId]) -> None:
+        self._closed.set()
+        if jobs:
+            self.cancel(jobs)
 
 
 class ForkedJobs:
@@ -141,6 +161,9 @@ class ForkedJobs:
             self._cancelled.add(job)
             for number in self._running.get(job, {}).values():
                 self._server.signal(number)
+
+    def close(self, jobs: Sequence[JobId]) -> None:
+        """Nothing to do: the fork server kills what is left when its client hangs up."""
 
 
 def job_name(label: str, block: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
@@ -24,10 +23,17 @@ from fanflow.pilot.running import Engine
 from fanflow.pilot.scaling import POLICIES, BlockLoad, ScalingView, longest_idle
 from fanflow.pilot.whereabouts import tell_of_blocks
 from fanflow.pilot.worker_plan import NodePlan
+from fanflow.providers.local import LocalProvider
 from fanflow.spi.executor import BuildContext
 from fanflow.spi.provider import JobRequest, ProviderSpec
 
 _log = logging.getLogger("fanflow")
+
+_SOON_S: Final = 0.5
+"""Until a job is looked at whose managers are gone: it takes a moment to end."""
+
+_GRACE_S: Final = 20.0
+"""For tasks on a node that a batch system takes back: it sends SIGTERM about 30 s before it kills."""
 
 _CLOSE_S: Final = 10.0
 """Seconds that a provider has to cancel jobs when the executor ends."""
@@ -46,7 +52,12 @@ class BlockSource:
     """Managers of a block that are forked here; 0: a provider's job starts them."""
     jobs: Callable[[Engine, Blocks], BlockJobs]
     on_trouble: BlockErrorHandler
-    """Told the statuses of all blocks when one has failed."""
+    """Told the statuses of all blocks when one has ended."""
+    directory: str
+    """The workers' working directory."""
+    path: Sequence[str]
+    """Their `sys.path`."""
+    argv: Sequence[str]
 
     @property
     def workers_per_node(self) -> int:
@@ -85,6 +96,8 @@ class Blocks:
         self._is_asking = False
         """The interchange has been asked how busy its managers are."""
         self._has_ended = False
+        self._looks_soon = False
+        self._told_pause = 0.0
 
     @property
     def initial(self) -> int:
@@ -133,8 +146,7 @@ class Blocks:
         if not self._has_ended:
             self._has_ended = True
             jobs = self._core.jobs()
-            if jobs:
-                self._jobs.cancel(jobs)
+            self._jobs.close(jobs)
             self.chores.close()
 
     def join(self) -> None:
@@ -154,8 +166,10 @@ class Blocks:
             self._core.manager_joined(header.block, header.uid, self._loop.now())
         else:
             if isinstance(header, wire.ManagerRefused) or header.is_failure:
-                self._core.manager_failed(header.block, f"manager {header.uid}: {header.reason}")
+                self._core.manager_failed(header.block, header.uid, f"manager {header.uid}: {header.reason}")
             self._core.manager_left(header.block, header.uid)
+            if self._core.is_deserted(header.block):
+                self._look_soon()
         self._perform()
 
     def submitted(self) -> None:
@@ -260,8 +274,15 @@ class Blocks:
             self.look()
             self._look_later()
 
+    def _look_soon(self) -> None:
+        """Once for all that happens at about the same time."""
+        if not self._looks_soon:
+            self._looks_soon = True
+            self._loop.call_at(self._loop.now() + _SOON_S, self.look)
+
     def look(self) -> None:
         """Ask for the status of all jobs."""
+        self._looks_soon = False
         jobs = self._core.jobs()
         if jobs and not self._has_ended:
             self._jobs.poll(jobs, lambda found: self._looked(jobs, found))
@@ -290,7 +311,17 @@ class Blocks:
             for name in orders.submit:
                 self._submit(name)
             if not orders.submit:
-                return
+                break
+        self._tell_pause()
+
+    def _tell_pause(self) -> None:
+        if self._core.paused_until > self._told_pause:
+            self._told_pause = self._core.paused_until
+            _log.warning(
+                "executor %r asks for no blocks for %.0f s: the last ones failed; status() says how",
+                self._engine.label,
+                self._told_pause - self._loop.now(),
+            )
 
     def _ended(self, block: Block) -> None:
         self._engine.revoke(block.name)
@@ -334,8 +365,6 @@ class Blocks:
             self._core.refused(name, f"{type(answer).__name__}: {answer}", now)
         else:
             self._core.submitted(name, answer, now)
-            if self._has_ended:  # too late to be wanted
-                self._jobs.cancel([answer])
         self._perform()
 
     def _config(self, name: str) -> ManagerConfig:
@@ -347,7 +376,8 @@ class Blocks:
             log_directory=str(options.log_root),
             prefetch=options.prefetch,
             drain_s=options.drain_period.total_seconds() if options.drain_period is not None else 0.0,
-            directory=os.getcwd(),
-            path=list(sys.path),
-            argv=list(sys.argv),
+            grace_s=0.0 if isinstance(self._source.provider, LocalProvider) else _GRACE_S,
+            directory=self._source.directory,
+            path=list(self._source.path),
+            argv=list(self._source.argv),
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -58,6 +60,9 @@ def build_engine(
         copies=copies,
         jobs=_jobs_of(provider, scripts, forks=copies > 0),
         on_trouble=handler_for(executor, options.error_handler),
+        directory=os.getcwd(),
+        path=tuple(sys.path),
+        argv=tuple(sys.argv),
     )
     blocks = Blocks(source)
     engine = Engine(ExecutorLabel(options.label), context.run_id, blocks)
