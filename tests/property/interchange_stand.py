@@ -10,11 +10,13 @@ from fanflow.ids import AttemptId
 from fanflow.model.attempts import AttemptEvent, Launch, Lost, Returned
 from fanflow.pilot import wire
 from fanflow.pilot.client import ClientCore
+from fanflow.pilot.flight import Flight
 from fanflow.pilot.interchange_core import InterchangeCore
 from fanflow.pilot.registration import InterchangeSettings
 from fanflow.testing import make_launch, tasks
 
 SLOTS, PREFETCH = 2, 3
+LARGE = wire.INLINE_LIMIT + 100
 PATIENCE_MS = 3_000
 
 Frames = Sequence[bytes | memoryview]
@@ -66,6 +68,7 @@ class SimulatedManager:
         """Attempt -> whether it runs."""
         self.recent: list[tuple[list[int], Frames]] = []
         self.started: list[int] = []
+        self.has_large_results = False
 
     def connect(self) -> None:
         SimulatedManager.connections += 1
@@ -102,6 +105,9 @@ class SimulatedManager:
         elif isinstance(header, wire.Refused):
             self.identity = None  # begins anew when the test lets it
         elif isinstance(header, wire.Tasks):
+            large = [item.attempt for item in header.items if item.size > wire.INLINE_LIMIT]
+            if large:
+                self.send(wire.Got(large))
             self._take([item.attempt for item in header.items])
         elif isinstance(header, wire.Cancel):
             for attempt in header.attempts:
@@ -133,25 +139,36 @@ class SimulatedManager:
 
     def finish(self, most: int) -> None:
         ended = [attempt for attempt, runs in self.held.items() if runs][:most]
-        if not ended:
-            return
-        parts = [b"%d" % attempt for attempt in ended]
         for attempt in ended:
             del self.held[attempt]
-        items = [wire.ResultItem(attempt, len(part)) for attempt, part in zip(ended, parts, strict=True)]
-        self._send_results(items, b"".join(parts))
+        large = [attempt for attempt in ended if self.has_large_results and attempt % 4 == 0]
+        for attempt in large:
+            result = large_result(attempt)
+            self.send(wire.Chunk(attempt, 0, True), result)  # these are not repeated
+            self.send(wire.Results([wire.ResultItem(attempt, len(result))]), b"")
+        small = [attempt for attempt in ended if attempt not in large]
+        parts = [b"%d" % attempt for attempt in small]
+        items = [wire.ResultItem(attempt, len(part)) for attempt, part in zip(small, parts, strict=True)]
+        if items:
+            self._send_results(items, b"".join(parts))
+
+
+def large_result(attempt: int) -> bytes:
+    return b"%d" % attempt * (wire.INLINE_LIMIT // len(str(attempt)) + 1)
 
 
 class World:
     """Everything, and the kernel's book-keeping."""
 
-    def __init__(self, managers: int = 2) -> None:
+    def __init__(self, managers: int = 2, *, has_large_results: bool = False) -> None:
         self.now = 100.0
+        self.has_large_results = has_large_results
         self.client = ClientCore(
             PlainUnpacker(),  # type: ignore[arg-type]
             PlainPrinter(lambda event: self._take_events([event])),  # type: ignore[arg-type]
             lambda header: None,
         )
+        self.client._flight = Flight(window=2 * LARGE)
         self.core: InterchangeCore | None = InterchangeCore(settings())
         self.to_interchange: deque[Frames] = deque([(wire.encode(wire.Hello(wire.VERSION, "r")),)])
         self.to_client: deque[Frames] = deque()
@@ -170,6 +187,7 @@ class World:
 
     def add_manager(self) -> SimulatedManager:
         manager = SimulatedManager(f"m{len(self.managers)}")
+        manager.has_large_results = self.has_large_results
         self.managers.append(manager)
         manager.connect()
         return manager
@@ -185,7 +203,9 @@ class World:
     def _launch(self, wanted: list[int]) -> None:
         launches: list[Launch] = []
         for task in wanted:
-            launch = make_launch(tasks.add, task, 1)
+            launch = (
+                make_launch(tasks.echo, bytes(LARGE)) if task % 3 == 0 else make_launch(tasks.add, task, 1)
+            )
             self.task_of[launch.attempt] = task
             self.open[task] = launch.attempt
             launches.append(launch)
@@ -212,7 +232,8 @@ class World:
                 continue
             self.ends[task] += 1
             if isinstance(event, Returned):
-                assert event.value == b"%d" % event.attempt, "the wrong outcome"
+                expected = {b"%d" % event.attempt, large_result(event.attempt)}
+                assert event.value in expected, "the wrong outcome"
         if again:
             self._launch(again)
 

@@ -126,8 +126,6 @@ class ClientCore:
         known = [int(attempt) for attempt in attempts if self.open.pop(attempt, None) is not None]
         if not known:
             return [], []
-        for attempt in known:
-            self._arriving.drop(attempt)
         lost: list[AttemptEvent] = [
             Lost(AttemptId(attempt), CancelledError(f"attempt {attempt} was cancelled")) for attempt in known
         ]
