@@ -42,7 +42,7 @@ test-slow: $(STAMP)dev ## run the tests that take long
 	@$(RUN) -m pytest -m slow $(PYTEST_ARGS)
 
 chaos: $(STAMP)dev ## kill processes under full load, five seeds for each fault
-	@timeout 3h $(RUN) -m pytest -m 'slow or not slow' -s tests/chaos $(PYTEST_ARGS)
+	@timeout 3h $(RUN) -m pytest -m 'slow or not slow' -o faulthandler_timeout=0 -s tests/chaos $(PYTEST_ARGS)
 
 bench: $(STAMP)bench ## measure speed and memory against their budgets
 	@$(RUN) -m benchmarks

@@ -5,89 +5,57 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import fanflow
-from fanflow import Config, DataFlowKernel, python_app
+from fanflow import Config, DataFlowKernel, HighThroughputExecutor, python_app
 from fanflow.ids import ExecutorLabel
-from fanflow.pilot import manager
-from fanflow.pilot.client import ManagerNews
 from fanflow.pilot.running import Engine
+from fanflow.providers.local import LocalProvider
 from fanflow.spi.executor import BuildContext, Executor
 from tests.chaos import ledger
 from tests.chaos.checker import Outcome
+from tests.integration.engines import OneBlock
+from tests.leaks import wait_until
 
 work = python_app(ledger.work)
 fail = python_app(ledger.fail)
 
 
-class ReplacedManagers:
-    """Starts managers, and another for each that ends."""
+class Planted:
+    """Specification of an engine with a fault of its own.
 
-    def __init__(self, logs: Path, managers: int, slots: int) -> None:
-        self._logs, self._managers, self._slots = logs, managers, slots
-        self._numbers = iter(range(1_000_000))
-        self._has_ended = False
-        self.planned = managers * slots
-
-    def begin(self, engine: Engine) -> None:
-        self._engine = engine
-        for _ in range(self._managers):
-            self._start()
-
-    def _start(self) -> None:
-        block = str(next(self._numbers))
-        config = manager.ManagerConfig(
-            access=self._engine.admit(block),
-            block=block,
-            slots=self._slots,
-            log_directory=str(self._logs / block),
-        )
-        encoded = manager.encode_config(config)
-        self._engine.fork_server.start("fanflow.pilot.manager", encoded, self._on_end)
-
-    def _on_end(self, status: int) -> None:
-        if not self._has_ended:
-            self._start()
-
-    def managers_changed(self, header: ManagerNews) -> None:
-        pass
-
-    def end(self) -> None:
-        self._has_ended = True
-
-
-class Pilot:
-    """Specification of an engine whose managers are replaced when they end."""
+    Args:
+        engine: Its class.
+    """
 
     label = "pilot"
 
-    def __init__(
-        self, managers: int, slots: int, *, engine: type[Engine] = Engine, threshold_ms: int = 0
-    ) -> None:
-        self._managers, self._slots = managers, slots
-        self._engine, self._threshold_ms = engine, threshold_ms
+    def __init__(self, engine: type[Engine]) -> None:
+        self._engine = engine
 
     def build(self, context: BuildContext) -> Executor:
-        blocks = ReplacedManagers(context.run_dir / "managers", self._managers, self._slots)
-        engine = self._engine(ExecutorLabel(self.label), "a-run", blocks)
-        if self._threshold_ms:
-            engine.settings = replace(
-                engine.settings, heartbeat_ms=self._threshold_ms // 5, threshold_ms=self._threshold_ms
-            )
-        return engine
+        return self._engine(ExecutorLabel(self.label), "a-run", OneBlock(context.run_dir / "manager"))
+
+
+def pilot(blocks: int, workers: int, **options: object) -> HighThroughputExecutor:
+    """The product: so many blocks on this machine, each with one manager and so many workers."""
+    return HighThroughputExecutor(
+        "pilot",
+        LocalProvider(init_blocks=blocks, min_blocks=blocks, max_blocks=blocks),
+        cores_per_worker=0.01,
+        max_workers_per_node=workers,
+        **options,  # type: ignore[arg-type]
+    )
 
 
 @contextmanager
-def loaded(managers: int, slots: int, **options: object) -> Iterator[DataFlowKernel]:
-    """A kernel with an engine whose workers are all there."""
-    with fanflow.load(Config(executors=[Pilot(managers, slots, **options)])) as kernel:  # type: ignore[arg-type]
+def loaded(spec: object, managers: int) -> Iterator[DataFlowKernel]:
+    """A kernel with an engine whose managers are all there."""
+    with fanflow.load(Config(executors=[spec])) as kernel:
         engine = kernel.kernel.executors[ExecutorLabel("pilot")]
         assert isinstance(engine, Engine)
-        deadline = time.monotonic() + 20
-        while len(engine.core.managers) < managers and time.monotonic() < deadline:
-            threading.Event().wait(0.01)
+        wait_until(lambda: len(engine.core.managers) == managers, 20.0)
         yield kernel
 
 

@@ -18,9 +18,9 @@ MARK = "CHAOS_RUN"
 SCRIPT = """
 import sys
 from pathlib import Path
-from tests.chaos.engines import Wave, loaded
+from tests.chaos.engines import Wave, loaded, pilot
 
-with loaded(managers=2, slots=2):
+with loaded(pilot(2, 2), 2):
     wave = Wave(Path(sys.argv[1]))
     wave.submit_many(20_000, 0.01)
     wave.wait(60.0)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.checker import Allowed, History, assert_sound, judge, read_ledger
-from tests.chaos.engines import Wave, loaded
+from tests.chaos.engines import Wave, loaded, pilot
 
 LINKS = [10_000, pytest.param(100_000, marks=(pytest.mark.slow, pytest.mark.timeout(900)))]
 END_S = 10.0
@@ -16,7 +16,7 @@ END_S = 10.0
 def test_a_chain_and_a_fan_in_run_in_order(links: int, tmp_path: Path) -> None:
     wave = Wave(tmp_path / "ledger")
 
-    with loaded(managers=1, slots=2):
+    with loaded(pilot(1, 2), 1):
         last = wave.submit(0)
         for _ in range(links):
             last = wave.submit(0, last)
@@ -31,7 +31,7 @@ def test_a_chain_and_a_fan_in_run_in_order(links: int, tmp_path: Path) -> None:
 def test_the_failure_of_a_root_ends_all_that_need_it(links: int, tmp_path: Path) -> None:
     wave, gate = Wave(tmp_path / "ledger"), tmp_path / "gate"
 
-    with loaded(managers=1, slots=2):
+    with loaded(pilot(1, 2), 1):
         root = last = wave.submit_failing(gate)
         for _ in range(links):
             last = wave.submit(0, last)

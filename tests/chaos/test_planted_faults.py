@@ -10,7 +10,7 @@ from fanflow.model.attempts import AttemptEvent, ExecutorFailed, Launch, Returne
 from fanflow.pilot.running import Engine
 from fanflow.spi.executor import EventSink, Loop
 from tests.chaos.checker import Allowed, Fault, History, Outcome, Run, judge, read_ledger
-from tests.chaos.engines import Wave, loaded
+from tests.chaos.engines import Planted, Wave, loaded
 from tests.chaos.ledger import value_of
 
 TASKS = 2_000
@@ -59,7 +59,7 @@ class RunsTwice(Engine):
 
 def problems_of(engine: type[Engine], directory: Path, patience_s: float) -> list[str]:
     wave = Wave(directory / "ledger")
-    with loaded(managers=1, slots=2, engine=engine) as kernel:
+    with loaded(Planted(engine), 1) as kernel:
         wave.submit_many(TASKS, 0)
         wave.wait(patience_s)
         history = History(0, {**wave.outcomes}, read_ledger(wave.path), (), wave.parents)

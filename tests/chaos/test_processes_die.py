@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.checker import Allowed, History, Verdict, assert_sound, read_ledger
-from tests.chaos.engines import Wave, loaded
+from tests.chaos.engines import Wave, loaded, pilot
 from tests.chaos.faults import (
     Trouble,
     kill_anything,
@@ -32,7 +32,7 @@ def finish(wave: Wave, trouble: Trouble, size: Size, allowed: Allowed, directory
 def test_killed_workers_cost_one_execution_each(size: Size, tmp_path: Path, table: Table) -> None:
     wave = Wave(tmp_path / "ledger")
 
-    with loaded(managers=1, slots=8), Trouble(kill_worker, size.seed, size.every_s) as trouble:
+    with loaded(pilot(1, 8), 1), Trouble(kill_worker, size.seed, size.every_s) as trouble:
         wave.submit_many(size.tasks, TASK_S)
         wave.wait(size.patience_s)
 
@@ -46,7 +46,7 @@ def test_killed_workers_cost_one_execution_each(size: Size, tmp_path: Path, tabl
 def test_killed_managers_are_replaced(size: Size, tmp_path: Path, table: Table) -> None:
     wave = Wave(tmp_path / "ledger")
 
-    with loaded(managers=4, slots=2), Trouble(kill_manager, size.seed, size.every_s) as trouble:
+    with loaded(pilot(4, 2), 4), Trouble(kill_manager, size.seed, size.every_s) as trouble:
         wave.submit_many(size.tasks, TASK_S)
         wave.wait(size.patience_s)
 
@@ -61,7 +61,7 @@ def test_killed_managers_are_replaced(size: Size, tmp_path: Path, table: Table) 
 def test_killed_interchanges_run_nothing_again(size: Size, tmp_path: Path, table: Table) -> None:
     wave = Wave(tmp_path / "ledger")
 
-    with loaded(managers=4, slots=2), Trouble(kill_interchange, size.seed, size.every_s, most=10) as trouble:
+    with loaded(pilot(4, 2), 4), Trouble(kill_interchange, size.seed, size.every_s, most=10) as trouble:
         wave.submit_many(size.tasks, TASK_S)
         wave.wait(size.patience_s)
 
@@ -75,7 +75,7 @@ def test_killed_interchanges_run_nothing_again(size: Size, tmp_path: Path, table
 def test_everything_may_die_in_turn(size: Size, tmp_path: Path, table: Table) -> None:
     wave = Wave(tmp_path / "ledger")
 
-    with loaded(managers=3, slots=2), Trouble(kill_anything, size.seed, size.every_s) as trouble:
+    with loaded(pilot(3, 2), 3), Trouble(kill_anything, size.seed, size.every_s) as trouble:
         wave.submit_many(size.tasks, TASK_S)
         wave.wait(size.patience_s)
 
@@ -92,7 +92,7 @@ def test_a_manager_that_was_thought_dead_comes_back(size: Size, tmp_path: Path, 
         stop_manager(2 * THRESHOLD_S), size.seed, size.every_s, most=max(1, size.tasks // 4_000)
     )
 
-    with loaded(managers=3, slots=2, threshold_ms=round(1000 * THRESHOLD_S)), trouble:
+    with loaded(pilot(3, 2, heartbeat_threshold=THRESHOLD_S, heartbeat_period=THRESHOLD_S / 5), 3), trouble:
         wave.submit_many(size.tasks, TASK_S)
         wave.wait(size.patience_s)
 
