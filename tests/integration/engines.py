@@ -10,6 +10,7 @@ from fanflow.ids import ExecutorLabel
 from fanflow.pilot import manager
 from fanflow.pilot.client import ManagerNews
 from fanflow.pilot.running import Engine
+from fanflow.pilot.transport import TcpSettings, TcpTransport
 from fanflow.spi.executor import BuildContext, Executor
 
 
@@ -93,6 +94,17 @@ def engine_of(kernel: DataFlowKernel) -> Engine:
     engine = kernel.kernel.executors[ExecutorLabel("engine")]
     assert isinstance(engine, Engine)
     return engine
+
+
+class TwoWorkersOverTcp:
+    """The same, with encrypted connections over the loopback interface."""
+
+    label = "engine"
+
+    def build(self, context: BuildContext) -> Executor:
+        blocks = OneBlock(context.run_dir / "manager")
+        settings = TcpSettings(key_directory=str(context.run_dir / "keys"), is_local=True)
+        return Engine(ExecutorLabel(self.label), "a-run", blocks, TcpTransport(settings))
 
 
 def warm_zero_copy() -> None:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from fanflow.pilot import wire
+from fanflow.pilot.admissions import Admissions
 from fanflow.pilot.backlog import Backlog, Parcel
 from fanflow.pilot.chunks import Assembly
 from fanflow.pilot.manager_view import ManagerView
-from fanflow.pilot.outbox import Outbox, ResultChunk
+from fanflow.pilot.outbox import Frames, Outbox, ResultChunk
 from fanflow.pilot.outcomes import check_sizes, pick
 from fanflow.pilot.package_survey import Survey
 from fanflow.pilot.registration import InterchangeSettings, why_refused
 from fanflow.pilot.roster import Order, Roster
 from fanflow.pilot.takeover import Takeover
 from fanflow.pilot.whereabouts import answer
-
-Frames = Sequence[bytes | memoryview]
 
 _NONSENSE: Final = (ValueError, IndexError, RecursionError)
 """What a message raises that makes no sense; the errors of msgspec and `AssemblyError` are ValueErrors."""
@@ -39,14 +38,17 @@ class InterchangeCore:
         settings: Of this run.
         order: Which of the managers that have room gets tasks first: takes them in the order in
             which they became ready and returns them in the order wanted. None: as they are.
+        admissions: Who may register.
     """
 
     def __init__(
         self,
         settings: InterchangeSettings,
         order: Order | None = None,
+        admissions: Admissions | None = None,
     ) -> None:
         self.settings = settings
+        self.admissions = admissions or Admissions()
         self.roster = Roster()
         self.backlog = Backlog()
         self.malformed = 0
@@ -135,6 +137,7 @@ class InterchangeCore:
 
     def connection_ended(self, identity: bytes) -> None:
         """The transport says that this peer is gone."""
+        self.admissions.ended(identity)
         manager = self.roster.by_connection.get(identity)
         if manager is not None:
             self._give_up(manager, "its connection ended")
@@ -226,21 +229,8 @@ class InterchangeCore:
             self.backlog.add(*batch)
         for question in takeover.questions:
             self._on_ask(question, ())
-        if landed := takeover.held_large():
-            self._outbox.tell(wire.Got(landed))
-        if lost := takeover.landed_nowhere():
-            loss = wire.Loss("drained", detail="no manager has it any more", blames_task=False)
-            self._outbox.tell(wire.Results([wire.ResultItem(attempt, 0, lost=loss) for attempt in lost]), b"")
-        wanted = takeover.open()
-        for manager in self.roster.by_connection.values():
-            unwanted = manager.holds - wanted
-            if unwanted:  # cancelled while no interchange was there to say so, or ended and on its way twice
-                self._outbox.send(manager.identity, wire.Cancel(sorted(unwanted)))
+        takeover.report(self._outbox, self.roster.by_connection.values())
         self._overdue = takeover.missing
-        for uid in sorted(takeover.missing):
-            self._outbox.tell(
-                wire.ManagerLeft(uid, "", "", "it did not come back when the interchange was replaced")
-            )
 
     def _on_ask(self, header: wire.Ask, frames: Frames) -> None:
         if self._takeover is not None:
@@ -251,6 +241,9 @@ class InterchangeCore:
             for identity in self._survey.begin(header.number, managers):
                 self._outbox.send(identity, wire.Ask(header.number, header.what))
             self._tell_surveyed()
+        elif header.what == "counters":
+            counters = {"malformed": self.malformed, "strays": self.strays, **self.admissions.counters()}
+            self._outbox.tell(wire.Answer(header.number, [counters]))
         else:
             facts = answer(header, managers, len(self.backlog), self._now)
             self._outbox.tell(wire.Answer(header.number, facts))
@@ -260,10 +253,14 @@ class InterchangeCore:
             self._outbox.tell(wire.Answer(number, facts))
 
     def _on_admit(self, header: wire.Admit, frames: Frames) -> None:
-        pass
+        self.admissions.admit(header.block, header.public_key)
 
     def _on_revoke(self, header: wire.Revoke, frames: Frames) -> None:
-        pass
+        self.admissions.revoke(header.block)
+        reason = f"block {header.block} has ended"
+        for manager in self.roster.of_block(header.block):
+            self._outbox.send(manager.identity, wire.Refused(reason))
+            self._give_up(manager, reason)
 
     def _on_bye(self, header: wire.Bye, frames: Frames) -> None:
         for manager in self.roster.by_connection.values():
@@ -273,8 +270,9 @@ class InterchangeCore:
     # -- managers -------------------------------------------------------------------------------
 
     def _register(self, identity: bytes, header: wire.Register, now: float) -> None:
-        reason = why_refused(header, self.settings)
+        reason = self.admissions.why_not(identity, header.block) or why_refused(header, self.settings)
         if reason:
+            self.admissions.refused += 1
             self._outbox.send(identity, wire.Refused(reason))
             self._outbox.tell(wire.ManagerRefused(header.uid, header.block, header.host, reason))
             return

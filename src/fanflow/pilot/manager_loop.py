@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from math import inf
 from typing import Final
 
+from fanflow.errors import ConfigurationError
 from fanflow.pilot import wire
 from fanflow.pilot.admission import Admission
 from fanflow.pilot.chunks import Assembly, AssemblyError
@@ -59,7 +60,7 @@ class ManagerLoop:
         self._workforce = Workforce(self._core, nursery, self._supplies, node.worker_plan, self._host)
         self._workforce.polls_memory = config.polls_memory
         self._arriving = Assembly()
-        self._peer = Peer(config.access.addresses[0], self._registration)
+        self._peer = Peer(config.access, self._registration)
         self._peer.poller.register(self._workforce.fileno(), 1)
         self._wakeup, outer = socket.socketpair()
         for end in (self._wakeup, outer):
@@ -139,7 +140,7 @@ class ManagerLoop:
         for frames in self._peer.receive(ready, now):
             self._on_message(frames)
         if now >= self._peer.next_due and not self._peer.tick(now):
-            self._end("the interchange is gone", 1)
+            self._end(self._peer.failure, 1)
         if now >= self._core.next_due:
             self._core.tick(now)
         self._perform(now)
@@ -371,7 +372,12 @@ def run(config: ManagerConfig, control: socket.socket, zygote_pid: int) -> int:
         platform.python_version(),
         node.trouble or node.plan.sentence(),
     )
-    return ManagerLoop(node, control, zygote_pid).run()
+    try:
+        loop = ManagerLoop(node, control, zygote_pid)
+    except ConfigurationError as error:  # its key file
+        _log.error("the manager cannot begin: %s", error)
+        return 1
+    return loop.run()
 
 
 def _start_log(node: Node) -> None:

@@ -12,20 +12,18 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from fanflow.pilot import wire
-from fanflow.pilot.sockets import Frames, receive_all, send, set_limits
+from fanflow.pilot.access import Access
+from fanflow.pilot.keys import load_pair
+from fanflow.pilot.race import Race, Winner, shut
+from fanflow.pilot.sockets import Frames, receive_all, send
 
 _log = logging.getLogger("fanflow.pilot.manager")
-
-_MOST_QUEUED: Final = 64
-"""Messages that zmq keeps for a slow peer; further ones wait here and stop large results."""
 
 _REPEAT_S: Final = 5.0
 _REPEAT_BYTES: Final = 32 << 20
 _MOST_PER_TURN: Final = 100
-_RETRY_MS: Final = 50
 _IN: Final = int(zmq.POLLIN)  # arithmetic with zmq's own enumerations takes microseconds
 _OUT: Final = int(zmq.POLLOUT)
-_EVENTS: Final = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
 
 
 class Recent:
@@ -60,54 +58,66 @@ class Peer:
     successor before the registration does.
 
     Args:
-        address: Where it listens.
+        access: How it is reached.
         register: Makes the registration, given attempts whose outcomes are sent again.
     """
 
-    def __init__(self, address: str, register: Callable[[list[int]], wire.Register]) -> None:
-        self._address = address
+    def __init__(self, access: Access, register: Callable[[list[int]], wire.Register]) -> None:
+        self._access = access
+        self._pair = load_pair(access.key_file) if access.server_key else None
         self._register = register
         self._context = zmq.Context()
         self._outbox: deque[Frames] = deque()
         self._recent = Recent()
         self._in_flight = 0
         """Bytes of pieces that the interchange has not passed on."""
-        self.is_connected = False
         self.connections = 0
-        """Sockets opened so far: what was sent on one of them never reaches the next."""
+        """Begun so far: what was sent on one of them never reaches the next."""
+        self._has_heard = False
+        """There was a connection before."""
         self.poller = zmq.Poller()
         self.is_accepted = False
         self.heartbeat_s = 5.0
         self.threshold_s = 30.0
         self._heard = self._sent = self._asked = self._ticked = time.monotonic()
-        self._socket, self._monitor = self._open()
+        self.failure = ""
+        """Why the interchange cannot be reached any more; empty while it can, or may be."""
+        self._winner: Winner | None = None
+        self._dealer: zmq.Socket[bytes]  # the winner's, or the last one's
+        self._race: Race | None = self._start_race(self._heard)
 
-    def _open(self) -> tuple[zmq.Socket[bytes], zmq.Socket[bytes]]:
+    def _start_race(self, now: float) -> Race:
         self.connections += 1
-        dealer: zmq.Socket[bytes] = self._context.socket(zmq.DEALER)
-        set_limits(dealer, wire.MAX_MESSAGE_BYTES)
-        dealer.set(zmq.SNDHWM, _MOST_QUEUED)
-        dealer.set(zmq.RECONNECT_IVL, _RETRY_MS)
-        dealer.set(zmq.RECONNECT_IVL_MAX, 20 * _RETRY_MS)
-        monitor: zmq.Socket[bytes] = dealer.get_monitor_socket(_EVENTS)
-        dealer.connect(self._address)
-        self.poller.register(dealer, zmq.POLLIN)
-        self.poller.register(monitor, zmq.POLLIN)
-        return dealer, monitor
+        return Race(
+            context=self._context,
+            poller=self.poller,
+            access=self._access,
+            pair=self._pair,
+            now=now,
+            is_again=self._has_heard,
+        )
 
     def _shut(self, linger_ms: int = 0) -> None:
-        self.poller.unregister(self._socket)
-        self.poller.unregister(self._monitor)
-        self._socket.disable_monitor()
-        self._monitor.close(linger=0)
-        self._socket.close(linger=linger_ms)
+        if self._race is not None:
+            self._race.close()
+            self._race = None
+        if self._winner is not None:
+            self.poller.unregister(self._winner.dealer)
+            self.poller.unregister(self._winner.monitor)
+            shut(self._winner.dealer, self._winner.monitor, linger_ms)
+            self._winner = None
 
     def close(self, linger_ms: int) -> None:
         """Send what is queued, but not for longer than this."""
-        while self._outbox and self._socket.poll(linger_ms, zmq.POLLOUT):
+        while self._outbox and self._winner and self._winner.dealer.poll(linger_ms, zmq.POLLOUT):
             self.flush()
         self._shut(linger_ms)
         self._context.term()
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection; what comes before the next one was said on the last."""
+        return self._winner is not None
 
     @property
     def is_congested(self) -> bool:
@@ -117,7 +127,8 @@ class Peer:
     @property
     def next_due(self) -> float:
         """When to call `tick` at the latest."""
-        return min(self._sent, self._asked) + self.heartbeat_s
+        due = min(self._sent, self._asked) + self.heartbeat_s
+        return min(due, self._race.next_due) if self._race is not None else due
 
     # -- out ------------------------------------------------------------------------------------
 
@@ -151,10 +162,10 @@ class Peer:
 
     def _send_now(self, message: Frames) -> bool:
         try:
-            send(self._socket, message)
+            send(self._dealer, message)
         except zmq.Again:
             self._outbox.appendleft(message)
-            self.poller.register(self._socket, zmq.POLLIN | zmq.POLLOUT)
+            self.poller.register(self._dealer, zmq.POLLIN | zmq.POLLOUT)
             return False
         self._sent = time.monotonic()
         return True
@@ -164,17 +175,21 @@ class Peer:
         while self._outbox and self._send_now(self._outbox.popleft()):
             pass
         if not self._outbox:
-            self.poller.register(self._socket, zmq.POLLIN)
+            self.poller.register(self._dealer, zmq.POLLIN)
 
     def tick(self, now: float) -> bool:
-        """Time has passed: show that we live; False if the interchange has been gone for too long."""
+        """Time has passed: show that we live; False if the interchange is out of reach, see `failure`."""
         if now - self._ticked > 3 * self.heartbeat_s:  # this process was stopped: what came waits to be read
             self._heard = now
         self._ticked = now
-        if now - self._heard > self.threshold_s:
-            _log.error(
-                "nothing was heard of the interchange at %s for %.0f s", self._address, now - self._heard
-            )
+        if self._race is not None and self._race.is_lost(now):
+            failures = self._race.failures()
+            for address, failure in failures.items():
+                _log.error("the interchange cannot be reached at %s: %s", address, failure)
+            self.failure = f"none of {len(failures)} addresses of the interchange can be used"
+        elif self._has_heard and now - self._heard > self.threshold_s:
+            self.failure = f"nothing was heard of the interchange for {now - self._heard:.0f} s"
+        if self.failure:
             return False
         if self.is_accepted and now >= self.next_due:
             self._asked = now
@@ -188,25 +203,37 @@ class Peer:
     def receive(self, ready: dict[object, int], now: float) -> list[Sequence[bytes | memoryview]]:
         """Messages that have come; connections that came and went are seen to."""
         messages: list[Sequence[bytes | memoryview]] = []
-        events = ready.get(self._socket, 0)
+        if self._race is not None:
+            self._winner = self._race.follow(ready, now)
+            if self._winner is None:
+                return messages
+            self._connected(self._winner, now)
+        dealer = self._dealer
+        events = ready.get(dealer, 0)
         if events & _IN:
-            messages += receive_all(self._socket, _MOST_PER_TURN)
+            messages += receive_all(dealer, _MOST_PER_TURN)
             self._heard = now
         if events & _OUT:
             self.flush()
-        if self._monitor in ready:
-            self._follow(now)
+        if self._winner is not None and self._winner.monitor in ready:
+            self._follow(self._winner.monitor)
         return messages
 
-    def _follow(self, now: float) -> None:
-        while self._monitor.poll(0):
-            event = recv_monitor_message(self._monitor)["event"]
-            if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-                self.is_connected = True
-                self._sent = now
-                # Past the outbox: nothing may come before it.
-                send(self._socket, (wire.encode(self._register(self._repeated(now))),))
-            elif event == zmq.EVENT_DISCONNECTED and self.is_connected:
+    def _connected(self, winner: Winner, now: float) -> None:
+        self._race = None
+        self._dealer = winner.dealer
+        self.poller.register(winner.dealer, zmq.POLLIN)
+        self.poller.register(winner.monitor, zmq.POLLIN)
+        if not self._has_heard:
+            self._has_heard, self._heard = True, now
+        self._sent = now
+        _log.info("the interchange answers at %s", winner.url)
+        # Past the outbox: nothing may come before it.
+        send(winner.dealer, (wire.encode(self._register(self._repeated(now))),))
+
+    def _follow(self, monitor: zmq.Socket[bytes]) -> None:
+        while monitor.poll(0):
+            if recv_monitor_message(monitor)["event"] == zmq.EVENT_DISCONNECTED:
                 _log.warning("the connection to the interchange ended")
                 self.reconnect()
                 return
@@ -220,14 +247,16 @@ class Peer:
 
     def reconnect(self) -> None:
         """Begin anew; what was queued for the old interchange is void."""
-        self.is_connected = self.is_accepted = False
+        self.is_accepted = False
         self._outbox.clear()
         self._in_flight = 0
         self._shut()
-        self._socket, self._monitor = self._open()
+        self._race = self._start_race(time.monotonic())
 
     def accepted(self, header: wire.Accepted) -> None:
         """The interchange knows us: what waited may go."""
+        if not self.is_connected:
+            return  # it was said on the connection before
         self.is_accepted = True
         self.heartbeat_s = header.heartbeat_ms / 1000
         self.threshold_s = header.threshold_ms / 1000

@@ -20,10 +20,17 @@ class InterchangeSettings:
     """Major and minor version that managers must have, such as `3.11`."""
     fanflow: str
     """Version that managers must have."""
+    cloudpickle: str = ""
+    """Major and minor version that managers must have, such as `3.1`; empty: any."""
     heartbeat_ms: int = 5_000
     threshold_ms: int = 30_000
     takes_over: bool = False
     """It replaces one that died: see `Takeover`."""
+
+
+def minor_of(version: str) -> str:
+    """Major and minor number of a version such as `3.1.2`."""
+    return ".".join(version.split(".")[:2])
 
 
 def why_refused(header: wire.Register, ours: InterchangeSettings) -> str:
@@ -34,6 +41,8 @@ def why_refused(header: wire.Register, ours: InterchangeSettings) -> str:
         return f"it runs Python {header.python}, this run Python {ours.python}"
     if header.fanflow != ours.fanflow:
         return f"it has fanflow {header.fanflow}, this run fanflow {ours.fanflow}"
+    if ours.cloudpickle and minor_of(header.cloudpickle) != ours.cloudpickle:
+        return f"it has cloudpickle {header.cloudpickle}, this run cloudpickle {ours.cloudpickle}"
     if header.trouble:
         return header.trouble
     if not 1 <= header.slots <= _MOST_SLOTS:

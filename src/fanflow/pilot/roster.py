@@ -12,7 +12,7 @@ Order = Callable[[Sequence[ManagerView]], Sequence[ManagerView]]
 
 
 class Roster:
-    """All managers that were accepted. Nothing here looks at all of them."""
+    """All managers that were accepted. Nothing on the way of a task looks at all of them."""
 
     def __init__(self) -> None:
         self.by_connection: OrderedDict[bytes, ManagerView] = OrderedDict()
@@ -44,6 +44,10 @@ class Roster:
         """The manager with this uid."""
         identity = self._identities.get(uid)
         return None if identity is None else self.by_connection[identity]
+
+    def of_block(self, block: str) -> list[ManagerView]:
+        """The managers of a block: rarely asked, for it looks at all."""
+        return [manager for manager in self.by_connection.values() if manager.block == block]
 
     def heard(self, manager: ManagerView, now: float) -> None:
         """It has sent something."""

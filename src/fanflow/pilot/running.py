@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import shutil
 import sys
@@ -26,7 +27,7 @@ from fanflow.pilot.fork_server_link import ForkServerLink
 from fanflow.pilot.interchange import InterchangeConfig
 from fanflow.pilot.mailbox import Mailbox
 from fanflow.pilot.printing import Printer
-from fanflow.pilot.registration import InterchangeSettings
+from fanflow.pilot.registration import InterchangeSettings, minor_of
 from fanflow.pilot.sockets import receive_all, send, set_limits
 from fanflow.pilot.transport import Transport, UnixTransport
 from fanflow.pilot.unpacking import Unpacker
@@ -113,7 +114,13 @@ class Engine:
         self._transport.open(self._directory)
         self._generation = 0
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
-        self.settings = InterchangeSettings(run_id=run_id, python=version, fanflow=__version__)
+        cloudpickle: str = importlib.import_module("cloudpickle").__version__  # it comes without types
+        self.settings = InterchangeSettings(
+            run_id=run_id,
+            python=version,
+            fanflow=__version__,
+            cloudpickle=minor_of(cloudpickle),
+        )
         self.selector = b""
         """A pickled `ManagerSelector`; empty: managers take turns. Settable until `start`."""
         self.max_message = wire.MAX_PAYLOAD_BYTES

@@ -16,6 +16,11 @@ _SNDMORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
 _RCVMORE: Final = int(zmq.RCVMORE)
 _EVENTS: Final = int(zmq.EVENTS)
 _POLLIN: Final = int(zmq.POLLIN)
+_HANDSHAKE_MS = 10_000
+"""For a peer to say who it is; it needs milliseconds."""
+
+_PING_MS = 10_000
+_SILENCE_MS = 30_000
 
 Frames = Sequence[bytes | memoryview]
 
@@ -26,6 +31,43 @@ def set_limits(socket: zmq.Socket[bytes], max_bytes: int) -> None:
     socket.set(zmq.SNDHWM, 0)
     socket.set(zmq.RCVHWM, 0)
     socket.set(zmq.MAXMSGSIZE, max_bytes)
+
+
+def monitor_of(
+    context: zmq.Context[zmq.Socket[bytes]], socket: zmq.Socket[bytes], events: int
+) -> zmq.Socket[bytes]:
+    """Tells of this socket's connections. It never makes zmq wait, however many strangers knock."""
+    name = f"inproc://monitor-{id(socket)}"
+    monitor = context.socket(zmq.PAIR)
+    monitor.set(zmq.LINGER, 0)
+    monitor.set(zmq.RCVHWM, 0)
+    socket.monitor(name, events)
+    monitor.connect(name)
+    return monitor
+
+
+def url_of(host: str, port: int) -> str:
+    """Where to connect to a host, given by name or by number."""
+    return f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
+
+
+def host_and_port(url: str) -> tuple[str, int]:
+    """The reverse of `url_of`."""
+    host, _, port = url.removeprefix("tcp://").rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def set_network_limits(socket: zmq.Socket[bytes], is_ipv6: bool) -> None:
+    """What sockets that leave the host have on top: peers that stall or vanish are cut off."""
+    socket.set(zmq.IPV6, int(is_ipv6))
+    socket.set(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
+    socket.set(zmq.HEARTBEAT_IVL, _PING_MS)
+    socket.set(zmq.HEARTBEAT_TIMEOUT, _SILENCE_MS)
+    socket.set(zmq.HEARTBEAT_TTL, _SILENCE_MS)
+    socket.set(zmq.TCP_KEEPALIVE, 1)
+    socket.set(zmq.TCP_KEEPALIVE_IDLE, _PING_MS // 1000)
+    socket.set(zmq.TCP_KEEPALIVE_INTVL, _PING_MS // 1000)
+    socket.set(zmq.TCP_KEEPALIVE_CNT, _SILENCE_MS // _PING_MS)
 
 
 def receive(socket: zmq.Socket[bytes]) -> list[bytes | memoryview]:

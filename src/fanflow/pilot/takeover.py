@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from math import inf
 
 from fanflow.pilot.backlog import Pieces
-from fanflow.pilot.wire import Ask, TaskItem
+from fanflow.pilot.manager_view import ManagerView
+from fanflow.pilot.outbox import Outbox
+from fanflow.pilot.wire import Ask, Cancel, Got, Loss, ManagerLeft, ResultItem, Results, TaskItem
 
 Batch = tuple[list[TaskItem], Sequence[memoryview | bytes], list[tuple[int, Pieces]]]
 
@@ -102,3 +104,18 @@ class Takeover:
                 [parts[place] for place in kept],
                 [(attempt, pieces) for attempt, pieces in large if attempt not in settled],
             )
+
+    def report(self, outbox: Outbox, managers: Iterable[ManagerView]) -> None:
+        """Say what has come of it: to the client, and to managers that hold what nobody waits for."""
+        if landed := self.held_large():
+            outbox.tell(Got(landed))
+        if lost := self.landed_nowhere():
+            loss = Loss("drained", detail="no manager has it any more", blames_task=False)
+            outbox.tell(Results([ResultItem(attempt, 0, lost=loss) for attempt in lost]), b"")
+        wanted = self.open()
+        for manager in managers:
+            unwanted = manager.holds - wanted
+            if unwanted:  # cancelled while no interchange was there to say so, or ended and on its way twice
+                outbox.send(manager.identity, Cancel(sorted(unwanted)))
+        for uid in sorted(self.missing):
+            outbox.tell(ManagerLeft(uid, "", "", "it did not come back when the interchange was replaced"))

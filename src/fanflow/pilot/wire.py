@@ -162,7 +162,7 @@ class Ask(Message):
 
     number: int
     what: str
-    """`managers`, `whereabouts` or `packages`; the last goes on to the managers."""
+    """`managers`, `whereabouts`, `counters` or `packages`; the last goes on to the managers."""
     attempt: int = 0
     """Whose whereabouts are asked for."""
 
@@ -187,7 +187,7 @@ class Admit(Message):
     """Managers of this block may connect, if they have the secret that belongs to this key."""
 
     block: str
-    public_key: str
+    public_key: bytes
 
 
 class Revoke(Message):
