@@ -89,8 +89,8 @@ class Script:
             pipe.close()
         self._process.wait()
 
-    def wait_for(self, text: str, *, in_errors: bool = False) -> None:
-        """Until the program has printed this."""
+    def wait_for(self, text: str, *, in_errors: bool = False) -> str:
+        """Until the program has printed this; returns what it has printed since the last time."""
         pipe = self._process.stderr if in_errors else self._process.stdout
         assert pipe is not None
         ends_at = time.monotonic() + PATIENCE_S
@@ -102,6 +102,7 @@ class Script:
             seen += more
         if not in_errors:
             self._out += seen
+        return seen.decode()
 
     def interrupt(self) -> None:
         """Ctrl-C."""

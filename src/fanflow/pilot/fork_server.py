@@ -103,8 +103,14 @@ class ForkServer:
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
         poll.register(wake_read, select.POLLIN)
+        # A child that the client has forked holds the other end of the socket open, too.
+        client = _descriptor_of(os.getppid())
+        if client >= 0:
+            poll.register(client, select.POLLIN)
         while True:
             ready = {fd for fd, _ in poll.poll()}
+            if client in ready:
+                break
             if wake_read in ready:
                 os.read(wake_read, 4096)
                 self._reap()
@@ -164,6 +170,14 @@ class ForkServer:
                         os.kill(pid, signal.SIGKILL)
                 ended, _ = os.waitpid(-1, 0)
                 self._running.pop(ended, None)
+
+
+def _descriptor_of(pid: int) -> int:
+    """Readable when the process has ended; -1 where there is no such thing."""
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        return -1
 
 
 def _become(start: Start, descriptors: list[int], parent: int, control: socket.socket) -> None:

@@ -98,6 +98,8 @@ class ForkServerLink:
 
     def close(self, deadline_s: float) -> None:
         """Hang up: the server kills what it has forked, and ends. Waits for that."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # children that were forked from here have it open, too
         self._socket.close()
         try:
             self._process.wait(deadline_s)
