@@ -2,9 +2,11 @@
 
 from fanflow.pilot import wire
 from fanflow.pilot.backlog import Backlog
+from fanflow.pilot.client import ClientCore
 from fanflow.pilot.interchange_core import InterchangeCore
 from fanflow.pilot.registration import InterchangeSettings
 from fanflow.pilot.takeover import Takeover
+from tests.property.interchange_stand import PlainPrinter, PlainUnpacker
 
 BODY = b"the arguments"
 
@@ -161,6 +163,22 @@ def test_a_manager_that_was_draining_gets_nothing() -> None:
     given, _, _ = successor.said()
 
     assert given == {"b": [2]}
+
+
+def test_a_block_that_was_to_drain_drains_whenever_its_manager_comes_back() -> None:
+    successor = Successor()
+    client = ClientCore(PlainUnpacker(), PlainPrinter(lambda event: None), lambda header: None)  # type: ignore[arg-type]
+    client.drain(["b"])
+    client.managers["a"] = wire.ManagerJoined("a", "b", "host", 4)
+
+    successor.open(1)
+    for frames in client.takeover(3000):
+        successor.core.from_client(frames)
+    successor.register("a")
+    outbox = successor.core.take_outbox()
+
+    headers = [wire.decode_to_manager(frames[0]) for _, frames in outbox.to_manager]
+    assert [type(header) for header in headers] == [wire.Accepted, wire.Drain]
 
 
 def test_what_a_manager_held_that_died_meanwhile_is_lost_not_handed_out() -> None:

@@ -45,6 +45,8 @@ class ClientCore:
         """Attempts without an outcome."""
         self.managers: dict[str, wire.ManagerJoined] = {}
         """Managers that take tasks, by uid."""
+        self.draining: set[str] = set()
+        """Blocks that take nothing more, as long as they are there."""
         self.failures: list[str] = []
         """Why managers could not work or were refused, since an attempt had an outcome."""
         self.malformed = 0
@@ -118,6 +120,7 @@ class ClientCore:
         for attempt in self._flight.in_the_air():
             messages += messages_of_large(self.open[attempt])
         messages += [question for question, _ in self._questions.values()]
+        messages.append(self.drain(sorted(self.draining)))
         expect = wire.Expect(list(self.managers), patience_ms, self._flight.on_the_ground())
         return [*messages, [wire.encode(expect)]]
 
@@ -134,6 +137,11 @@ class ClientCore:
             self._flight.ended(attempt)
             self._talkative.discard(attempt)
         return [[wire.encode(wire.Cancel(known))], *self._messages()], lost
+
+    def drain(self, blocks: Sequence[str]) -> Frames:
+        """A message that lets the managers of these blocks finish what they have, and end."""
+        self.draining.update(blocks)
+        return [wire.encode(wire.Hold([], list(blocks), drains=True))]
 
     def ask(self, what: str, on_answer: Callable[[Facts], None], attempt: int = 0) -> Frames:
         """A question to the interchange."""

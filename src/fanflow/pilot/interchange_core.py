@@ -214,7 +214,7 @@ class InterchangeCore:
                 self._outbox.send(manager.identity, wire.Cancel(sorted(its)))
 
     def _on_hold(self, header: wire.Hold, frames: Frames) -> None:
-        for manager in self.roster.hold(header.managers, header.blocks):
+        for manager in self.roster.hold(header.managers, header.blocks, drains=header.drains):
             if header.drains:
                 self._outbox.send(manager.identity, wire.Drain())
 
@@ -292,6 +292,8 @@ class InterchangeCore:
         self._outbox.send(identity, wire.Accepted(self.settings.heartbeat_ms, self.settings.threshold_ms))
         if named != manager.holds:
             self._outbox.send(identity, wire.Cancel(sorted(named - manager.holds)))
+        if header.block in self.roster.drained_blocks and not header.is_draining:
+            self._outbox.send(identity, wire.Drain())
         self._outbox.tell(wire.ManagerJoined(header.uid, header.block, header.host, header.slots))
 
     def _own(self, uid: str, named: set[int], before: ManagerView | None) -> set[int]:

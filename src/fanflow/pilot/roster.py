@@ -23,6 +23,8 @@ class Roster:
         """Without, but they take more all the same."""
         self.held_blocks: set[str] = set()
         """Their managers get nothing more, those that are still to come included."""
+        self.drained_blocks: set[str] = set()
+        """Their managers are also to end when they have nothing left."""
         self._identities: dict[str, bytes] = {}
         """Uid -> connection."""
 
@@ -71,9 +73,11 @@ class Roster:
             else:
                 self.spare.pop(identity, None)
 
-    def hold(self, uids: Collection[str], blocks: Collection[str]) -> list[ManagerView]:
+    def hold(self, uids: Collection[str], blocks: Collection[str], *, drains: bool) -> list[ManagerView]:
         """Give nothing more to these managers, or to those of these blocks; returns those that are there."""
         self.held_blocks.update(blocks)
+        if drains:
+            self.drained_blocks.update(blocks)
         held = [
             manager
             for manager in self.by_connection.values()

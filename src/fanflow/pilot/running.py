@@ -193,7 +193,7 @@ class Engine:
 
     def drain(self, blocks: Sequence[str]) -> None:
         """Let the managers of these blocks finish what they have, and end."""
-        self._send([[wire.encode(wire.Hold([], list(blocks), drains=True))]])
+        self._send([self.core.drain(blocks)])
 
     def question(self, what: str, on_answer: Callable[[Facts], None]) -> None:
         """Ask the interchange for facts: `managers` or `packages`. Kernel thread."""
@@ -202,6 +202,7 @@ class Engine:
     def revoke(self, block: str) -> None:
         """A block has ended: its managers are not let in any more."""
         self._transport.revoke(block)
+        self.core.draining.discard(block)
         self._send([[wire.encode(wire.Revoke(block))]])
 
     # -- the executor's seam ----------------------------------------------------------------------
