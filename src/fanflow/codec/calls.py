@@ -7,8 +7,10 @@ import pickle
 import threading
 import types
 import weakref
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
+from fanflow.codec.buffers import Pieces, pack_value, unpack_value, whole
 from fanflow.codec.exceptions import pack_error, unpack_error
 from fanflow.codec.pickling import PROTOCOL, UnpicklingError, dumps, find_unpicklable, reason_of
 from fanflow.codec.trials import try_out
@@ -21,12 +23,14 @@ from fanflow.model.attempts import Launch, Raised, Returned
 # pickled function) is the same for all calls of an app and is made once; the body is (args, kwargs).
 _LENGTH = 4
 
-# A packed outcome is the pickled value, which starts with pickle's own mark; or this and an error.
+# A packed outcome is a packed value, which starts with a mark of its own; or this and an error.
 _ERROR = b"E"
 _ERROR_CODE = _ERROR[0]
 
 _NO_ARGUMENTS = pickle.dumps(((), {}), PROTOCOL)
 _NONE = pickle.dumps(None, PROTOCOL)
+
+_Packed = TypeVar("_Packed", bound=bytes | Pieces)
 
 _ORIGIN = os.urandom(8)
 """Tells a process from one on another host; its id is added to tell it from a forked child."""
@@ -63,12 +67,19 @@ def pack_call(launch: Launch) -> bytes:
     Raises:
         PicklingError: An argument or the function cannot be pickled; the path says which part.
     """
-    head, body = pack_parts(launch)
-    return head + body
+    head = _head_of(launch)
+    if not launch.args and not launch.kwargs:
+        return head + _NO_ARGUMENTS
+    try:
+        return head + dumps((launch.args, dict(launch.kwargs)))
+    except Exception as error:  # noqa: BLE001 - the arguments' own code runs in there
+        raise _argument_error(launch, error) from None
 
 
-def pack_parts(launch: Launch) -> tuple[bytes, bytes]:
+def pack_parts(launch: Launch) -> tuple[bytes, bytes | memoryview]:
     """The call as two pieces: the head, which all calls of the function share, and the arguments.
+
+    The arguments are copied: what the caller does to its arrays later is not seen.
 
     The bytes of a plain function, a built-in or a class are taken at its first call and kept as long as it
     lives: what its closure or its module's globals are rebound to later is not seen. Other callables
@@ -77,17 +88,21 @@ def pack_parts(launch: Launch) -> tuple[bytes, bytes]:
     Raises:
         PicklingError: An argument or the function cannot be pickled; the path says which part.
     """
-    known = _heads.get(id(launch.function))
-    if known is not None and known.function() is launch.function and known.name == launch.name:
-        head = known.data
-    else:
-        head = _make_head(launch)
+    head = _head_of(launch)
     if not launch.args and not launch.kwargs:
         return head, _NO_ARGUMENTS
     try:
-        return head, dumps((launch.args, dict(launch.kwargs)))
+        body = pack_value((launch.args, dict(launch.kwargs)))
     except Exception as error:  # noqa: BLE001 - the arguments' own code runs in there
         raise _argument_error(launch, error) from None
+    return head, body if isinstance(body, bytes) else whole(body)
+
+
+def _head_of(launch: Launch) -> bytes:
+    known = _heads.get(id(launch.function))
+    if known is not None and known.function() is launch.function and known.name == launch.name:
+        return known.data
+    return _make_head(launch)
 
 
 def run_packed(data: bytes) -> bytes:
@@ -102,11 +117,15 @@ def run_packed(data: bytes) -> bytes:
         return _ERROR + pack_error(error)
 
 
-def run_parts(head: bytes, body: bytes | bytearray) -> bytes:
-    """`run_packed` for a call in the two pieces that `pack_parts` gave; never raises."""
+def run_parts(head: bytes, body: bytes | memoryview) -> bytes | Pieces:
+    """`run_packed` for a call in the two pieces that `pack_parts` gave; never raises.
+
+    A large outcome comes in pieces, some of which are the value's own memory: send them, one behind the
+    other, before anything else runs.
+    """
     try:
         callee = _callees.get(head) or _open_head(head)
-        return _call(callee, body)
+        return _call(callee, body, pack_value)
     except BaseException as error:  # noqa: BLE001 - the user's function, and everything it may do to us
         return _ERROR + pack_error(error)
 
@@ -116,21 +135,21 @@ def pack_raised(error: BaseException) -> bytes:
     return _ERROR + pack_error(error)
 
 
-def unpack_outcome(data: bytes, attempt: AttemptId, name: str = "?") -> Returned | Raised:
-    """The outcome that `run_packed` gave.
+def unpack_outcome(data: bytes | memoryview, attempt: AttemptId, name: str = "?") -> Returned | Raised:
+    """The outcome that `run_packed` or `run_parts` gave.
 
     Never raises, except for a Ctrl-C in the main thread: a value whose unpickling raises harms only its
     own attempt.
 
     Args:
-        data: What `run_packed` returned.
+        data: What they returned; pieces put together.
         attempt: The attempt that it belongs to.
         name: The app's name, for messages.
     """
     try:
         if data[0] == _ERROR_CODE:
             return Raised(attempt, unpack_error(memoryview(data)[1:]))
-        return Returned(attempt, pickle.loads(data))
+        return Returned(attempt, unpack_value(data))
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
             raise
@@ -187,15 +206,15 @@ def _argument_error(launch: Launch, error: Exception) -> PicklingError:
 def _run(data: bytes) -> bytes:
     start = _LENGTH + int.from_bytes(data[:_LENGTH], "big")
     head = data[:start]
-    return _call(_callees.get(head) or _open_head(head), memoryview(data)[start:])
+    return _call(_callees.get(head) or _open_head(head), memoryview(data)[start:], dumps)
 
 
-def _call(callee: _Callee, body: bytes | bytearray | memoryview) -> bytes:
+def _call(callee: _Callee, body: bytes | memoryview, pack: Callable[[Any], _Packed]) -> bytes | _Packed:
     if body == _NO_ARGUMENTS:
         value = callee.function()
     else:
         try:
-            args, kwargs = pickle.loads(body)
+            args, kwargs = unpack_value(body)
         except Exception as error:
             raise UnpicklingError(f"argument of app {callee.name!r}", "args", error) from error
         del body  # it may be large, and the function may run for hours
@@ -203,12 +222,12 @@ def _call(callee: _Callee, body: bytes | bytearray | memoryview) -> bytes:
     if value is None:
         return _NONE
     try:
-        data = dumps(value)
+        packed = pack(value)
     except Exception as error:  # noqa: BLE001 - the value's own code runs in there
         path, reason = find_unpicklable(value, "result")
         raise PicklingError(f"the result of app {callee.name!r}", path, reason or reason_of(error)) from None
-    try_out(value, data)
-    return data
+    try_out(value, packed)
+    return packed
 
 
 def _open_head(head: bytes) -> _Callee:

@@ -39,25 +39,34 @@ class UnpicklingError(PicklingError):
         )
 
 
-def dumps(value: Any) -> bytes:
+def dumps(value: Any, buffers: list[pickle.PickleBuffer] | None = None) -> bytes:
     """Pickle with the C pickler where it can, with cloudpickle where it cannot.
+
+    Args:
+        value: What to pickle.
+        buffers: Where the buffers of arrays go, which are then not in the pickle; None: they are in it.
 
     Raises:
         Exception: Whatever the pickler or the value's own methods raise.
     """
+    keep = None if buffers is None else buffers.append
     try:
-        data = pickle.dumps(value, PROTOCOL)
+        data = pickle.dumps(value, PROTOCOL, buffer_callback=keep)
     except Exception:  # noqa: BLE001 - the value's own code runs in there; cloudpickle may know better
-        return _cloudpickle_dumps(value)
+        return _cloudpickle_dumps(value, buffers)
     # A reference into __main__ means another module in another process. That the bytes may occur in
     # plain data costs time only.
     if _MAIN in data or _has_modules_by_value():
-        return _cloudpickle_dumps(value)
+        return _cloudpickle_dumps(value, buffers)
     return data
 
 
-def _cloudpickle_dumps(value: Any) -> bytes:
-    data: bytes = _cloudpickle().dumps(value, PROTOCOL)
+def _cloudpickle_dumps(value: Any, buffers: list[pickle.PickleBuffer] | None) -> bytes:
+    if buffers is None:
+        data: bytes = _cloudpickle().dumps(value, PROTOCOL)
+    else:
+        buffers.clear()
+        data = _cloudpickle().dumps(value, PROTOCOL, buffer_callback=buffers.append)
     return data
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+from fanflow.codec.buffers import Pieces, pickle_in, unpack_pieces, unpack_value
 
 _STACK_GLOBAL = b"\x93"
 """Pickles without this name no class or function: unpickling them runs nobody's code."""
@@ -16,7 +16,7 @@ _proven: set[type] = set()
 _MOST_PROVEN = 10_000
 
 
-def try_out(value: object, data: bytes) -> None:
+def try_out(value: object, packed: bytes | Pieces) -> None:
     """Unpickle a result here first, if anybody's code runs in that.
 
     Its attempt, and nobody else's, ends with this process if that is what unpickling leads to. An
@@ -24,9 +24,10 @@ def try_out(value: object, data: bytes) -> None:
 
     Args:
         value: The result.
-        data: Its pickle. A long one is tried out once for each type of result.
+        packed: What it was packed as. A long pickle is tried out once for each type of result.
     """
     kind = type(value)
+    data = packed if isinstance(packed, bytes) else pickle_in(packed)
     if kind in _PLAIN or _STACK_GLOBAL not in data:
         return
     if len(data) > _ALWAYS_BYTES:
@@ -35,6 +36,6 @@ def try_out(value: object, data: bytes) -> None:
         if len(_proven) < _MOST_PROVEN:
             _proven.add(kind)
     try:  # noqa: SIM105 - a context manager takes longer than the unpickling
-        pickle.loads(data)
+        unpack_value(packed) if isinstance(packed, bytes) else unpack_pieces(packed)
     except BaseException:  # noqa: BLE001 - anybody's code runs in there
         pass

@@ -25,7 +25,7 @@ class Packed(NamedTuple):
     name: str
     """The app's, for messages."""
     item: TaskItem
-    body: bytes
+    body: bytes | memoryview
 
 
 class Functions:
@@ -114,7 +114,9 @@ def check_resources(resources: Mapping[str, object]) -> None:
         _add_resources(TaskItem(0, 0, 0), resources)
 
 
-def chunks_of(attempt: int, body: bytes, *, is_result: bool = False) -> Iterator[list[bytes | memoryview]]:
+def chunks_of(
+    attempt: int, body: bytes | memoryview, *, is_result: bool = False
+) -> Iterator[list[bytes | memoryview]]:
     """The messages in which a large payload travels."""
     view = memoryview(body)
     for offset in range(0, len(body), CHUNK_BYTES):

@@ -6,10 +6,11 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import CancelledError
 from typing import Final, NamedTuple
 
+from fanflow.codec.buffers import Pieces, whole
 from fanflow.codec.calls import unpack_outcome
 from fanflow.ids import AttemptId
 from fanflow.model.attempts import AttemptEvent, Lost
@@ -35,7 +36,7 @@ Report = Callable[[AttemptEvent], None]
 class _Job(NamedTuple):
     attempt: AttemptId
     name: str
-    data: bytes
+    pieces: Pieces
     report: Report
 
 
@@ -73,7 +74,7 @@ class Unpacker:
         attempt: AttemptId,
         name: str,
         payload: bytes | memoryview,
-        pieces: Sequence[bytes | memoryview] | None,
+        pieces: Pieces | None,
         report: Report | None = None,
     ) -> AttemptEvent | None:
         """The outcome, or None if a thread reports it later. Kernel thread.
@@ -85,11 +86,13 @@ class Unpacker:
             pieces: A large one, instead.
             report: How the thread reports it; None: to the sink.
         """
-        data = b"".join(pieces) if pieces is not None else bytes(payload)
-        if len(data) <= _SOON_BYTES and _STACK_GLOBAL not in data and data[:1] != b"E":
-            return unpack_outcome(data, attempt, name)
+        if pieces is None:
+            data = bytes(payload)
+            if len(data) <= _SOON_BYTES and _STACK_GLOBAL not in data and data[:1] != b"E":
+                return unpack_outcome(data, attempt, name)
+            pieces = (data,)
         self._unreported.add(attempt)
-        self._queue.put(_Job(attempt, name, data, report or self._report))
+        self._queue.put(_Job(attempt, name, pieces, report or self._report))
         if not self._lanes:
             self._add_lane()
         if not self._is_watching:
@@ -128,7 +131,7 @@ class Unpacker:
     def _run(self, lane: _Lane) -> None:
         while not lane.is_replaced and (job := self._queue.get()) is not None:
             lane.job = job
-            event = unpack_outcome(job.data, job.attempt, job.name)
+            event = unpack_outcome(whole(job.pieces), job.attempt, job.name)
             lane.job = None
             if self._take(job.attempt):
                 job.report(event)

@@ -12,6 +12,7 @@ import time
 import traceback
 from typing import Final
 
+from fanflow.codec.buffers import Pieces, size_of
 from fanflow.codec.calls import pack_raised, run_parts
 from fanflow.codec.worker_flag import enter_worker
 from fanflow.pilot.errors import MessageTooLargeError
@@ -132,7 +133,7 @@ class Worker:
             if output.has_text:
                 output.flush_task()
                 is_spoilt |= output.is_cut_off
-            if len(outcome) > _SEND_BYTES:
+            if type(outcome) is not bytes or len(outcome) > _SEND_BYTES:
                 self._send_large(attempt, (ended - started) // 1000, outcome)
                 started = ended
                 if is_spoilt:
@@ -168,15 +169,19 @@ class Worker:
             self._waiting.clear()
             self._waiting_bytes = 0
 
-    def _send_large(self, attempt: int, run_us: int, outcome: bytes) -> None:
-        if len(outcome) > self._max_message:
-            error = MessageTooLargeError("the result of the task", len(outcome), self._max_message)
-            outcome = pack_raised(error)
+    def _send_large(self, attempt: int, run_us: int, outcome: bytes | Pieces) -> None:
+        pieces = (outcome,) if isinstance(outcome, bytes) else outcome
+        size = size_of(pieces)
+        if size > self._max_message:
+            error = MessageTooLargeError("the result of the task", size, self._max_message)
+            pieces = (pack_raised(error),)
+            size = len(pieces[0])
         self._send()
-        self._stream.sendall(HEADER.pack(RESULT, attempt, run_us, len(outcome)))
-        self._stream.sendall(outcome)
+        self._stream.sendall(HEADER.pack(RESULT, attempt, run_us, size))
+        for piece in pieces:
+            self._stream.sendall(piece)
 
-    def _run_in(self, environment: dict[str, str], head: bytes, payload: bytes | None) -> bytes:
+    def _run_in(self, environment: dict[str, str], head: bytes, payload: bytes | None) -> bytes | Pieces:
         """Run with these variables set, and put back what they were."""
         before = {name: os.environ.get(name) for name in environment}
         os.environ.update(environment)
@@ -198,7 +203,7 @@ class Worker:
         self._functions[number] = body
         return body
 
-    def _ask(self, question: int, answer: int, number: int) -> bytearray:
+    def _ask(self, question: int, answer: int, number: int) -> memoryview:
         self._send()
         self._stream.sendall(HEADER.pack(question, number, 0, 0))
         kind, answered, _, size = HEADER.unpack(receive_exactly(self._stream, HEADER.size))

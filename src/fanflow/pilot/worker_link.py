@@ -15,6 +15,8 @@ import socket
 import struct
 from typing import Final, NamedTuple
 
+from fanflow.codec.buffers import make_room
+
 _PAGE_BYTES: Final = 1 << 16
 _PAGE_HEAD: Final = struct.Struct("<QQ")
 _PAGE_USED: Final = struct.Struct("<Q")
@@ -82,14 +84,13 @@ class Page:
         self._map.close()
 
 
-def receive_exactly(stream: socket.socket, size: int) -> bytearray:
+def receive_exactly(stream: socket.socket, size: int) -> memoryview:
     """So many bytes of a blocking stream.
 
     Raises:
         EOFError: The other end has been closed.
     """
-    data = bytearray(size)
-    view = memoryview(data)
+    data = view = make_room(size)
     while view:
         count = stream.recv_into(view)
         if not count:
