@@ -3,6 +3,7 @@
 import pickle
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -114,3 +115,29 @@ def test_room_is_empty_and_can_be_written() -> None:
         assert len(room) == size
         assert not np.frombuffer(room, np.uint8).any()
         assert not room.readonly
+
+
+class Doubling:
+    """Doubles its array each time that it is unpickled."""
+
+    def __init__(self, array: "npt.NDArray[np.float64]") -> None:
+        self.array = array
+
+    def __setstate__(self, state: "dict[str, npt.NDArray[np.float64]]") -> None:
+        self.array = state["array"]
+        self.array *= 2
+
+
+def make_doubling() -> Doubling:
+    return Doubling(np.ones(LARGE))
+
+
+def test_trying_a_result_out_does_not_change_its_arrays() -> None:
+    head, body = pack_parts(make_launch(make_doubling))
+
+    outcome = run_parts(head, body)
+
+    result = unpack_outcome(outcome if isinstance(outcome, bytes) else whole(outcome), AttemptId(1))
+    assert isinstance(result, Returned)
+    assert isinstance(result.value, Doubling)
+    assert result.value.array.sum() == 2 * LARGE
