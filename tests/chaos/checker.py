@@ -100,6 +100,10 @@ class Verdict:
     recoveries: list[float]
     problems: list[str]
 
+    def recovered_within(self) -> float:
+        """What 99 of 100 recoveries took at most: a new worker may find nothing to do for a moment."""
+        return sorted(self.recoveries)[-(-len(self.recoveries) * 99 // 100) - 1]
+
     def row(self, name: str, seed: int) -> str:
         p50 = statistics.median(self.recoveries) if self.recoveries else 0.0
         most = max(self.recoveries, default=0.0)
