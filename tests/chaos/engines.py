@@ -11,6 +11,7 @@ import fanflow
 from fanflow import Config, DataFlowKernel, HighThroughputExecutor, python_app
 from fanflow.ids import ExecutorLabel
 from fanflow.pilot.running import Engine
+from fanflow.pilot.transport import TcpSettings, TcpTransport
 from fanflow.providers.local import LocalProvider
 from fanflow.spi.executor import BuildContext, Executor
 from tests.chaos import ledger
@@ -36,6 +37,25 @@ class Planted:
 
     def build(self, context: BuildContext) -> Executor:
         return self._engine(ExecutorLabel(self.label), "a-run", OneBlock(context.run_dir / "manager"))
+
+
+class OverTcp:
+    """Specification of an engine whose managers connect as from other hosts: encrypted, over TCP.
+
+    Args:
+        managers: How many.
+        slots: Workers of each.
+    """
+
+    label = "pilot"
+
+    def __init__(self, managers: int, slots: int) -> None:
+        self._managers, self._slots = managers, slots
+
+    def build(self, context: BuildContext) -> Executor:
+        blocks = OneBlock(context.run_dir / "managers", self._managers, self._slots)
+        settings = TcpSettings(key_directory=str(context.run_dir / "keys"), is_local=True)
+        return Engine(ExecutorLabel(self.label), "a-run", blocks, TcpTransport(settings))
 
 
 def pilot(blocks: int, workers: int, **options: object) -> HighThroughputExecutor:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.checker import Allowed, History, Verdict, assert_sound, read_ledger
-from tests.chaos.engines import Wave, loaded, pilot
+from tests.chaos.engines import OverTcp, Wave, loaded, pilot
 from tests.chaos.faults import (
     Trouble,
     kill_anything,
@@ -57,16 +57,20 @@ def test_killed_managers_are_replaced(size: Size, tmp_path: Path, table: Table) 
     assert verdict.recovered_within() < 2.0
 
 
+@pytest.mark.parametrize("transport", ["unix", "tcp"])
 @pytest.mark.parametrize("size", sizes(2_000, every_s=0.4, full_every_s=10.0))
-def test_killed_interchanges_run_nothing_again(size: Size, tmp_path: Path, table: Table) -> None:
+def test_killed_interchanges_run_nothing_again(
+    size: Size, transport: str, tmp_path: Path, table: Table
+) -> None:
     wave = Wave(tmp_path / "ledger")
+    spec = pilot(4, 2) if transport == "unix" else OverTcp(4, 2)
 
-    with loaded(pilot(4, 2), 4), Trouble(kill_interchange, size.seed, size.every_s, most=10) as trouble:
+    with loaded(spec, 4), Trouble(kill_interchange, size.seed, size.every_s, most=10) as trouble:
         wave.submit_many(size.tasks, TASK_S)
         wave.wait(size.patience_s)
 
     verdict = finish(wave, trouble, size, Allowed(share_of_running=0.01), tmp_path)
-    table("R3 interchange killed", size.seed, verdict)
+    table(f"R3 interchange, {transport}", size.seed, verdict)
     assert verdict.faults >= 3
     assert verdict.recovered_within() < 3.0
 
