@@ -29,6 +29,7 @@ class Mailbox:
     def open(self, loop: Loop) -> None:
         """Begin to run what is posted; the thread that turns the loop is the owner."""
         loop.watch(self._wake_up.fileno(), self._run)
+        self._wake_up.set()  # the first turn tells who the owner is
 
     def post(self, call: Callable[[], None]) -> None:
         """Have this done soon. Nothing happens once the mailbox is closed."""
