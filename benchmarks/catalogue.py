@@ -61,6 +61,11 @@ CATALOGUE = (
         summary="no-op tasks on two worker processes: CPU and tasks per second, against the limit",
     ),
     Benchmark(
+        name="pilot_encrypted",
+        target="benchmarks.pilot_speed:encrypted",
+        summary="the same over TCP with CurveZMQ, against Unix sockets in the same run",
+    ),
+    Benchmark(
         name="pilot_peers",
         target="benchmarks.pilot_speed:beside_others",
         summary="the same tasks on other systems, where they are installed",

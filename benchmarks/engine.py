@@ -1,14 +1,13 @@
 """What the rows of the pilot engine run on: a kernel with one local manager and two workers."""
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 import fanflow
 from benchmarks.clocks import TreeClock
-from benchmarks.subject import noop
-from fanflow import Config
-from tests.integration.engines import TwoWorkers
+from fanflow import AppFuture, Config, HighThroughputExecutor, python_app
+from tests.integration.engines import TwoWorkersOverTcp
 
 WORKERS = 2
 RETRIES = 2
@@ -16,24 +15,63 @@ MICRO = 1e6
 WARM_TASKS = 2_000
 
 
+@python_app(executors=["unix"])
+def noop() -> None:
+    pass
+
+
+@python_app(executors=["tcp"])
+def noop_over_tcp() -> None:
+    pass
+
+
+Noop = Callable[[], AppFuture[None]]
+
+
+def unix_sockets() -> HighThroughputExecutor:
+    """As users have it on this machine."""
+    return HighThroughputExecutor("unix", max_workers_per_node=WORKERS)
+
+
+def encrypted_tcp() -> TwoWorkersOverTcp:
+    """As it is for managers on other hosts, but with one on this host."""
+    executor = TwoWorkersOverTcp()
+    executor.label = "tcp"
+    return executor
+
+
 def config() -> Config:
-    """As users have it, and with retries."""
-    return Config(executors=[TwoWorkers()], retries=RETRIES)
+    """The default configuration, and retries."""
+    return Config(executors=[unix_sockets()], retries=RETRIES)
 
 
 @contextmanager
 def engine_loaded() -> Generator[None]:
     """A kernel on the engine, whose workers know the no-op task and how short it is."""
     with fanflow.load(config()):
-        for _ in range(3):
-            run_one_by_one(WARM_TASKS)
+        warm_up(noop)
         yield
     fanflow.clear()
 
 
-def run_one_by_one(count: int) -> None:
+@contextmanager
+def both_loaded() -> Generator[None]:
+    """A kernel on two engines, one over Unix sockets and one over encrypted TCP."""
+    with fanflow.load(Config(executors=[unix_sockets(), encrypted_tcp()], retries=RETRIES)):
+        warm_up(noop)
+        warm_up(noop_over_tcp)
+        yield
+    fanflow.clear()
+
+
+def warm_up(task: Noop) -> None:
+    for _ in range(3):
+        run_one_by_one(WARM_TASKS, task)
+
+
+def run_one_by_one(count: int, task: Noop = noop) -> None:
     """From the first call until every future is resolved; each call is one task."""
-    futures = [noop() for _ in range(count)]
+    futures = [task() for _ in range(count)]
     for future in futures:
         future.result()
 
@@ -41,9 +79,9 @@ def run_one_by_one(count: int) -> None:
 class Cost:
     """What one run of many tasks took."""
 
-    def __init__(self, count: int, clock: TreeClock) -> None:
+    def __init__(self, count: int, clock: TreeClock, task: Noop = noop) -> None:
         own, others, wall = clock.own(), clock.others(), time.perf_counter()
-        run_one_by_one(count)
+        run_one_by_one(count, task)
         self.rate = count / (time.perf_counter() - wall)
         self.client_us = (clock.own() - own) / count * MICRO
         self.others_us = (clock.others() - others) / count * MICRO

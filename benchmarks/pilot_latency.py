@@ -4,7 +4,7 @@ import time
 
 import fanflow
 from benchmarks.chains import run_chain
-from benchmarks.engine import config, engine_loaded, run_one_by_one
+from benchmarks.engine import config, engine_loaded, noop, run_one_by_one
 from benchmarks.harness import (
     Measurement,
     Samples,
@@ -16,7 +16,7 @@ from benchmarks.harness import (
     smallest,
 )
 from benchmarks.isolation import probe
-from benchmarks.subject import noop, wall_seconds
+from benchmarks.subject import wall_seconds
 
 MOST_P50_MS = 0.6
 MOST_P99_MS = 3.0

@@ -11,10 +11,9 @@ from pathlib import Path
 import psutil
 
 from benchmarks.clocks import descendants
-from benchmarks.engine import WORKERS, engine_loaded
+from benchmarks.engine import WORKERS, engine_loaded, noop
 from benchmarks.harness import Measurement, Samples, Settings, at_most, below, smallest
 from benchmarks.isolation import probe
-from benchmarks.subject import noop
 from fanflow import python_app
 
 MOST_BYTES_PENDING = 2_000

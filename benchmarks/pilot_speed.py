@@ -3,7 +3,7 @@
 import gc
 
 from benchmarks.clocks import TreeClock, descendants
-from benchmarks.engine import Cost, engine_loaded
+from benchmarks.engine import Cost, both_loaded, engine_loaded, noop, noop_over_tcp
 from benchmarks.harness import Measurement, Samples, Settings, at_least, at_most, largest, smallest
 from benchmarks.isolation import probe
 from benchmarks.peers import PoolFigures, run_pools
@@ -12,6 +12,8 @@ MOST_CLIENT_US = 25.0
 MOST_OTHERS_US = 25.0
 LEAST_RATE = 30_000.0
 LEAST_OF_LIMIT = 1 / 3
+ALLOWED_ENCRYPTED = 1.5
+"""CPU of a task over encrypted TCP, over that of one over Unix sockets."""
 ALLOWED_SLOWDOWN = 1.15
 """CPU of one task among 200,000, over that of one among 10,000."""
 
@@ -98,6 +100,41 @@ def slowdown(few: Turns, many: Turns) -> Measurement:
         samples=tuple(long / few.all_us.median for long in many.all_us.values),
         note=f"over that of one among {few.count:,}, best against best",
     )
+
+
+# ------------------------------------------------------------------------------------- encryption
+
+
+def encrypted(settings: Settings) -> list[Measurement]:
+    """The same tasks on an engine over TCP with CurveZMQ and on one over Unix sockets, in turn."""
+    count = settings.size(10_000, 2_000)
+    unix: list[Cost] = []
+    tcp: list[Cost] = []
+    with both_loaded():
+        clock = TreeClock(descendants())
+        for _ in range(settings.rounds(9)):
+            gc.collect()
+            unix.append(Cost(count, clock, noop))
+            tcp.append(Cost(count, clock, noop_over_tcp))
+    ours, theirs = (Samples([cost.client_us + cost.others_us for cost in costs]) for costs in (tcp, unix))
+    return [
+        Measurement(
+            name=f"{count:,} tasks over TCP: CPU over that of Unix sockets",
+            value=ours.least / theirs.least,
+            unit="x",
+            budget=at_most(ALLOWED_ENCRYPTED),
+            samples=tuple(mine / other for mine, other in zip(ours.values, theirs.values, strict=True)),
+            note="the figure is best against best, the spread that of the pairs",
+        ),
+        smallest("over TCP: client", Samples([cost.client_us for cost in tcp]), "µs/task"),
+        smallest(
+            "over TCP: interchange, manager and workers",
+            Samples([cost.others_us for cost in tcp]),
+            "µs/task",
+        ),
+        largest("over TCP", Samples([cost.rate for cost in tcp]), "tasks/s"),
+        largest("over Unix sockets", Samples([cost.rate for cost in unix]), "tasks/s"),
+    ]
 
 
 # ------------------------------------------------------------------------------------------ others
