@@ -15,7 +15,7 @@ from fanflow.pilot.access import Access
 from fanflow.pilot.addresses import is_number
 from fanflow.pilot.keys import KeyPair
 from fanflow.pilot.lookups import Lookups
-from fanflow.pilot.reach import NO_ANSWER, why_unreachable
+from fanflow.pilot.reach import why_unreachable
 from fanflow.pilot.sockets import host_and_port, monitor_of, set_limits, set_network_limits, url_of
 
 _log = logging.getLogger("fanflow.pilot.manager")
@@ -43,6 +43,7 @@ _EVENTS: Final = (
 _KEY_REFUSED: Final = (
     "the interchange refuses the key of this block: the block has ended, or the key is of another run"
 )
+_SILENT: Final = "something listens there, but it does not speak as an interchange does"
 _NOT_OURS: Final = "what listens there is not this run's interchange"
 
 Context = zmq.Context[zmq.Socket[bytes]]
@@ -190,7 +191,7 @@ class Race:
         unclear = [item.url for item in self._candidates.values() if item.failure in {"", "refused"}]
         reasons = why_unreachable(unclear)
         for candidate in self._candidates.values():
-            found[candidate.url] = reasons.get(candidate.url) or candidate.failure or NO_ANSWER
+            found[candidate.url] = reasons.get(candidate.url) or candidate.failure or _SILENT
         return found
 
     def close(self) -> None:
