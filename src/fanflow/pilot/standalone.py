@@ -134,9 +134,16 @@ class Driver:
             loop.turn(may_wait=not inbox and not outcomes and not self._ends)
             self._asleep = False
             if inbox:
-                self.engine.submit([inbox.popleft() for _ in range(len(inbox))])
+                self._submit([inbox.popleft() for _ in range(len(inbox))])
             while outcomes:
                 self._settle(outcomes.popleft())
+
+    def _submit(self, batch: list[Launch]) -> None:
+        """Hand over what nobody has cancelled; a cancel that comes from now on finds it at the engine."""
+        cancelled = [launch for launch in batch if self._open[launch.attempt].future.cancelled()]
+        for launch in cancelled:
+            self._open.pop(launch.attempt).future.set_running_or_notify_cancel()
+        self.engine.submit([launch for launch in batch if launch not in cancelled] if cancelled else batch)
 
     def _settle(self, event: AttemptEvent | ExecutorFailed) -> None:
         if not isinstance(event, Returned | Raised | Lost):
