@@ -3,7 +3,6 @@
 import concurrent.futures
 import gc
 import tracemalloc
-from collections.abc import Callable
 
 import pytest
 
@@ -11,18 +10,7 @@ import fanflow
 from benchmarks import chains, cpu, fan_in, imports, memory, subject, throughput
 from benchmarks.harness import Settings, growth_exponent, interleave
 from fanflow.errors import DependencyError
-
-MARGIN = 4.0
-
-
-def best(measure: Callable[[], float], limit: float) -> float:
-    """The least of up to three measurements: a busy machine spoils some of them, a change of kind all."""
-    found = measure()
-    for _ in range(2):
-        if found < limit:
-            break
-        found = min(found, measure())
-    return found
+from tests.performance.margins import MARGIN, best
 
 
 def test_a_task_costs_little_more_cpu_than_on_a_bare_pool() -> None:
