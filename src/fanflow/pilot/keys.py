@@ -118,9 +118,11 @@ def load_pair(path: str) -> KeyPair:
         _check(directory, os.lstat(directory), stat.S_ISDIR, "directory")
         # Nonblocking: a pipe in its place must not hang us.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:
+        try:
             _check(path, os.fstat(descriptor), stat.S_ISREG, "regular file")
-            data = file.read(_MOST_BYTES)
+            data = os.read(descriptor, _MOST_BYTES)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         reason = "is a symbolic link" if os.path.islink(path) else f"cannot be read: {error.strerror}"
         raise ConfigurationError(f"key file {path} {reason}") from error

@@ -113,6 +113,8 @@ class ManagerLoop:
         except ZygoteGoneError:
             self._end("its zygote has ended", 1)
         _log.info("manager %s ends: %s", self._uid, self._ending)
+        if self._status:  # what a batch job writes is looked at first
+            sys.stderr.write(f"fanflow manager {self._uid} ends: {self._ending}; see {self._node.logs}\n")
         self._core.abandon(f"manager {self._uid} ended: {self._ending}")
         self._report(self._core.take_orders(time.monotonic()), time.monotonic())
         if self._peer.is_accepted:

@@ -186,7 +186,8 @@ class Peer:
             failures = self._race.failures()
             for address, failure in failures.items():
                 _log.error("the interchange cannot be reached at %s: %s", address, failure)
-            self.failure = f"none of {len(failures)} addresses of the interchange can be used"
+            listed = "; ".join(f"{address}: {failure}" for address, failure in failures.items())
+            self.failure = f"no address of the interchange can be used: {listed}"
         elif self._has_heard and now - self._heard > self.threshold_s:
             self.failure = f"nothing was heard of the interchange for {now - self._heard:.0f} s"
         if self.failure:

@@ -166,6 +166,8 @@ class Race:
     @property
     def next_due(self) -> float:
         """When to ask `is_lost` again at the latest."""
+        if self._is_key_refused(-math.inf):
+            return self._refused_at
         due = min(self._ends, self._refused_at + _OTHERS_S)
         return min(due, self._settles) if self._have_all_failed() else due
 
