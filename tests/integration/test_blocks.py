@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -9,11 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+import psutil
 import pytest
 
 import fanflow
 from fanflow import Config, HighThroughputExecutor, python_app
-from fanflow.errors import BadStateException
+from fanflow.errors import BadStateException, ConfigurationError
 from fanflow.launchers import SimpleLauncher, WrappedLauncher
 from fanflow.model.jobs import JobState, JobStatus
 from fanflow.pilot.block_errors import TooManyJobFailuresError, windowed_error_handler
@@ -330,3 +332,28 @@ def test_the_plan_of_the_blocks_is_printed_at_the_start(capfd: pytest.CaptureFix
         printed = capfd.readouterr().err
 
     assert printed.startswith("fanflow: pool: 2 blocks x 1 node x 1 worker, ")
+
+
+def test_a_launch_command_of_an_existing_program_works_over_encrypted_tcp() -> None:
+    launch_cmd = (
+        "nice -n 5 process_worker_pool.py {debug} {max_workers_per_node} -a {addresses} "
+        "-p {prefetch_capacity} -c {cores_per_worker} -m {mem_per_worker} --poll {poll_period} "
+        "--port={worker_port} --cert_dir {cert_dir} --logdir={logdir} --block_id={block_id}"
+    )
+    executor = HighThroughputExecutor(max_workers_per_node=1, launch_cmd=launch_cmd, address="127.0.0.1")
+    with loaded(executor):
+        assert nap(0.0).result(timeout=PATIENCE_S) > 0
+        ports = [one for one in psutil.net_connections("tcp") if one.status == psutil.CONN_LISTEN]
+        assert any(54000 <= one.laddr.port <= 55000 and one.laddr.ip == "127.0.0.1" for one in ports)
+
+
+def test_a_port_that_is_asked_for_is_used_and_one_that_is_taken_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+        with pytest.raises(ConfigurationError, match=str(port)):
+            fanflow.load(Config(executors=[HighThroughputExecutor(worker_port=port)]))
+
+    with loaded(HighThroughputExecutor(max_workers_per_node=1, worker_port=port)):
+        listening = {one.laddr for one in psutil.net_connections("tcp") if one.status == psutil.CONN_LISTEN}
+        assert ("127.0.0.1", port) in listening
+        assert square(6).result(timeout=PATIENCE_S) == 36

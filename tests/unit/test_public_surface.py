@@ -29,7 +29,7 @@ SURFACE = {
     "max_workers_per_node=None, cpu_affinity='none', available_accelerators=(), prefetch_capacity=0, "
     "heartbeat_threshold=120, heartbeat_period=30, drain_period=None, poll_period=10, "
     "address_probe_timeout=None, worker_logdir_root=None, manager_selector=RandomManagerSelector(), "
-    "block_error_handler=True, encrypted=True, remote_monitoring_radio=None)",
+    "block_error_handler=True, encrypted=True, remote_monitoring_radio=None, *, max_message=4294967296)",
     "HighThroughputExecutor.connected_blocks": "(self)",
     "HighThroughputExecutor.connected_managers": "(self)",
     "HighThroughputExecutor.connected_managers_packages": "(self)",

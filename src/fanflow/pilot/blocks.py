@@ -375,6 +375,7 @@ class Blocks:
             options=options.workers,
             log_directory=str(options.log_root),
             prefetch=options.prefetch,
+            max_message=options.max_message,
             drain_s=options.drain_period.total_seconds() if options.drain_period is not None else 0.0,
             grace_s=0.0 if isinstance(self._source.provider, LocalProvider) else _GRACE_S,
             directory=self._source.directory,

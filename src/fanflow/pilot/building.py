@@ -22,6 +22,7 @@ from fanflow.pilot.manager_selector import RandomManagerSelector
 from fanflow.pilot.node_facts import look_at_node
 from fanflow.pilot.options import PilotOptions
 from fanflow.pilot.running import Engine
+from fanflow.pilot.transport import TcpSettings, TcpTransport, Transport, UnixTransport
 from fanflow.pilot.worker_plan import NodeFacts, NodePlan, NoRoomError, plan_workers
 from fanflow.providers.local import LocalProvider
 from fanflow.spi.executor import BuildContext
@@ -65,7 +66,10 @@ def build_engine(
         argv=tuple(sys.argv),
     )
     blocks = Blocks(source)
-    engine = Engine(ExecutorLabel(options.label), context.run_id, blocks)
+    engine = Engine(
+        ExecutorLabel(options.label), context.run_id, blocks, transport_for(options, provider, context)
+    )
+    engine.max_message = options.max_message
     engine.settings = replace(
         engine.settings,
         heartbeat_ms=_milliseconds(options.heartbeat_period),
@@ -87,6 +91,29 @@ def _jobs_of(
         return lambda engine, blocks: ForkedJobs(engine.fork_server, scripts.script_dir, blocks.look)
     running = provider.build(scripts)
     return lambda engine, blocks: ProviderJobs(running, blocks.chores)
+
+
+def transport_for(options: PilotOptions, provider: ProviderSpec, context: BuildContext) -> Transport:
+    """A Unix socket where nothing can leave this host, else encrypted TCP.
+
+    Raises:
+        ConfigurationError: The address is wrong; opened later, it may also find the port taken.
+    """
+    is_local = isinstance(provider, LocalProvider)
+    launcher = type(provider.launcher) if isinstance(provider, LocalProvider) else None
+    stays = launcher in (SimpleLauncher, SingleNodeLauncher)
+    if stays and options.worker_port is None and options.launch_cmd is None:
+        return UnixTransport()
+    settings = TcpSettings(
+        key_directory=str(context.run_dir / options.label / "keys"),
+        is_local=is_local,
+        address=options.address,
+        loopback_address=options.loopback_address,
+        worker_port=options.worker_port,
+        worker_port_range=options.worker_port_range,
+        probe_timeout_s=options.probe_timeout.total_seconds(),
+    )
+    return TcpTransport(settings)
 
 
 def forked_copies(options: PilotOptions, provider: ProviderSpec) -> int:

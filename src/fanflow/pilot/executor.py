@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import uuid
 import warnings
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from fanflow.pilot.facade import PilotFacade
 from fanflow.pilot.manager_selector import ManagerSelector, RandomManagerSelector
 from fanflow.pilot.options import PERIOD, THRESHOLD, ErrorHandler
 from fanflow.pilot.running import Engine
+from fanflow.pilot.wire import MAX_PAYLOAD_BYTES
 from fanflow.providers.adapted import provider_spec
 from fanflow.providers.local import LocalProvider
 from fanflow.spi.executor import BuildContext
@@ -29,7 +31,7 @@ _OPTIONS = (
     "cores_per_worker", "mem_per_worker", "max_workers_per_node", "cpu_affinity", "available_accelerators",
     "prefetch_capacity", "heartbeat_threshold", "heartbeat_period", "drain_period", "poll_period",
     "address_probe_timeout", "worker_logdir_root", "manager_selector", "block_error_handler", "encrypted",
-    "remote_monitoring_radio",
+    "remote_monitoring_radio", "max_message",
 )  # fmt: skip
 
 
@@ -48,9 +50,10 @@ class HighThroughputExecutor(PilotFacade):
         launch_cmd: Command that starts the workers of a node; the word `process_worker_pool.py` in it
             becomes the right program. None: the program itself.
         interchange_launch_cmd: Has no effect: the interchange is forked.
-        address: IP address at which workers reach this host. None: they try every address that it has.
-        loopback_address: Has no effect: the interchange is reached through a Unix socket.
-        worker_port: Port for workers. None: one of `worker_port_range`.
+        address: Address of this host, a number or a name, at which workers reach it. None: they try all.
+        loopback_address: The same for workers on this host that need a port.
+        worker_port: Port for workers, which then use it even on this host. None: one of
+            `worker_port_range`, where no Unix socket will do.
         worker_port_range: First and last port that may be used.
         interchange_port_range: Has no effect: no port is used.
         storage_access: Staging providers; kept for the staging layer.
@@ -75,6 +78,7 @@ class HighThroughputExecutor(PilotFacade):
             A function of the executor and the statuses by block: as it says.
         encrypted: False is ignored: what leaves this host is always encrypted.
         remote_monitoring_radio: Kept for the monitoring layer.
+        max_message: Bytes of the arguments of one call, or of one result; what is larger is an error.
 
     Raises:
         OptionTypeError: One option has a value of a wrong type.
@@ -111,6 +115,8 @@ class HighThroughputExecutor(PilotFacade):
         block_error_handler: bool | ErrorHandler = True,
         encrypted: bool = True,
         remote_monitoring_radio: object = None,
+        *,
+        max_message: int = MAX_PAYLOAD_BYTES,
     ) -> None:
         given: dict[str, object] = dict(locals())
         super().__init__()
@@ -171,11 +177,8 @@ class HighThroughputExecutor(PilotFacade):
 
     def __repr__(self) -> str:
         shown = [f"label={self.label!r}", f"provider={self.provider!r}"]
-        defaults = cast("tuple[object, ...]", HighThroughputExecutor.__init__.__defaults__)
-        names = ("label", "provider", *_OPTIONS[1:])
-        for (name, default), value in zip(
-            list(zip(names, defaults, strict=True))[2:], list(self._options().values())[1:], strict=True
-        ):
-            if value is not default and value != default:
-                shown.append(f"{name}={value!r}")
+        values = self._options()
+        for name, parameter in inspect.signature(HighThroughputExecutor).parameters.items():
+            if name in values and name != "label" and values[name] != parameter.default:
+                shown.append(f"{name}={values[name]!r}")
         return f"HighThroughputExecutor({', '.join(shown)})"

@@ -72,12 +72,15 @@ def write_config(path: str, config: ManagerConfig) -> None:
 def read_config(arguments: Sequence[str]) -> ManagerConfig:
     """The configuration that the command line names.
 
+    Options of Parsl's worker pool, which a `launch_cmd` may pass on, are passed over: the configuration says
+    the same.
+
     Raises:
         SystemExit: With the reason, if there is none.
     """
-    path, option, block = (*arguments, "", "", "")[:3]
-    if len(arguments) not in (1, 3) or option not in ("", "--block"):
+    if not arguments or arguments[0].startswith("-") or arguments[-1] == "--block":
         raise SystemExit(_USAGE)
+    path, *others = arguments
     try:
         with open(path, "rb") as file:
             config = msgspec.json.decode(file.read(), type=ManagerConfig)
@@ -88,8 +91,8 @@ def read_config(arguments: Sequence[str]) -> ManagerConfig:
         ) from None
     except (msgspec.MsgspecError, UnicodeDecodeError, FanflowError) as error:
         raise SystemExit(f"fanflow manager: {path} is not a configuration of a manager: {error}") from None
-    if option:
-        config.block = block
+    if "--block" in others:
+        config.block = others[others.index("--block") + 1]
     return config
 
 

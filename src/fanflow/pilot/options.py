@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,13 +37,17 @@ class PilotOptions:
     label: str
     launch_cmd: str | None
     address: str | None
-    """Where workers reach this host; None: every address that it has."""
+    """Where workers reach this host, a number or a name; None: every address that it has."""
+    loopback_address: str
+    """Where workers on this host reach it, if they need a port."""
     worker_port: int | None
     worker_port_range: tuple[int, int]
     worker_debug: bool
     workers: WorkerOptions
     """Of each node."""
     prefetch: int
+    max_message: int
+    """Bytes of the arguments of a call, or of a result."""
     heartbeat_period: timedelta
     heartbeat_threshold: timedelta
     drain_period: timedelta | None
@@ -112,7 +115,9 @@ def check(given: Mapping[str, object]) -> None:
     """
     problems = _Problems(given)
     problems.check("label", str, "a str")
-    for name in ("launch_cmd", "working_dir", "worker_logdir_root"):
+    problems.check("loopback_address", str, "a str")
+    problems.whole("max_message", 1)
+    for name in ("address", "launch_cmd", "working_dir", "worker_logdir_root"):
         problems.check(name, str, "a str", none=True)
     problems.check("cores_per_worker", (int, float), "a number")
     problems.check("mem_per_worker", (int, float), "a number of GB", none=True)
@@ -126,7 +131,6 @@ def check(given: Mapping[str, object]) -> None:
     problems.check("worker_debug", bool, "True or False")
     problems.check("manager_selector", ManagerSelector, "a ManagerSelector")
     _check_ports(problems, given)
-    _check_address(problems, given["address"])
     if not callable(given["block_error_handler"]):
         problems.check("block_error_handler", bool, "True, False or a function")
     _check_accelerators(problems, given)
@@ -141,17 +145,6 @@ def check(given: Mapping[str, object]) -> None:
             f"heartbeat_threshold={threshold!r}: must not be less than heartbeat_period={period!r}"
         )
     problems.raise_any()
-
-
-def _check_address(problems: _Problems, address: object) -> None:
-    if problems.check("address", str, "an IP address of this host as a str", none=True):
-        try:
-            ipaddress.ip_address(cast("str", address))
-        except ValueError:
-            problems.values.append(
-                f"address={address!r}: must be an IP address of this host, "
-                f"or None for every address that it has"
-            )
 
 
 def _check_ports(problems: _Problems, given: Mapping[str, object]) -> None:
@@ -204,11 +197,13 @@ def freeze(given: Mapping[str, object], context: BuildContext) -> PilotOptions:
         label=label,
         launch_cmd=cast("str | None", given["launch_cmd"]),
         address=cast("str | None", given["address"]),
+        loopback_address=option("loopback_address", str),
         worker_port=cast("int | None", given["worker_port"]),
         worker_port_range=(ports[0], ports[1]),
         worker_debug=option("worker_debug", bool),
         workers=worker_options(given),
         prefetch=option("prefetch_capacity", int),
+        max_message=option("max_message", int),
         heartbeat_period=context.heartbeat_period if given["heartbeat_period"] is PERIOD else _sure(period),
         heartbeat_threshold=(
             context.heartbeat_threshold if given["heartbeat_threshold"] is THRESHOLD else _sure(threshold)

@@ -111,7 +111,11 @@ class Engine:
         self.blocks = blocks
         self._directory = tempfile.mkdtemp(prefix="ff")  # 0700, and short: a socket's path has 107 bytes
         self._transport = transport or UnixTransport()
-        self._transport.open(self._directory)
+        try:
+            self._transport.open(self._directory)
+        except BaseException:
+            shutil.rmtree(self._directory, ignore_errors=True)
+            raise
         self._generation = 0
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         cloudpickle: str = importlib.import_module("cloudpickle").__version__  # it comes without types
