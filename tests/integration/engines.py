@@ -14,7 +14,26 @@ from fanflow.pilot.transport import TcpSettings, TcpTransport
 from fanflow.spi.executor import BuildContext, Executor
 
 
-class OneBlock:
+class PassiveSource:
+    """Hears of everything, and does nothing about it."""
+
+    def managers_changed(self, header: ManagerNews) -> None:
+        pass
+
+    def submitted(self) -> None:
+        pass
+
+    def describe(self) -> str:
+        return "where no manager has come yet"
+
+    def end(self) -> None:
+        pass
+
+    def join(self) -> None:
+        pass
+
+
+class OneBlock(PassiveSource):
     """Starts managers once, and never again.
 
     Args:
@@ -38,21 +57,6 @@ class OneBlock:
             )
             encoded = manager.encode_config(config)
             engine.fork_server.start("fanflow.pilot.manager", encoded, lambda status: None)
-
-    def managers_changed(self, header: ManagerNews) -> None:
-        pass
-
-    def submitted(self) -> None:
-        pass
-
-    def describe(self) -> str:
-        return "where no manager has come yet"
-
-    def end(self) -> None:
-        pass
-
-    def join(self) -> None:
-        pass
 
 
 class TwoWorkers:

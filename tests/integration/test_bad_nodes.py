@@ -13,11 +13,10 @@ import fanflow
 from fanflow import Config, python_app
 from fanflow.ids import ExecutorLabel
 from fanflow.pilot import manager, wire
-from fanflow.pilot.client import ManagerNews
 from fanflow.pilot.running import Engine
 from fanflow.pilot.worker_plan import WorkerOptions
 from fanflow.spi.executor import BuildContext, Executor
-from tests.integration.engines import warm_zero_copy
+from tests.integration.engines import PassiveSource, warm_zero_copy
 from tests.integration.manager_stand import DEADLINE, ManagerStand
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="managers need Linux")
@@ -30,7 +29,7 @@ def zero_copy_is_warm() -> None:
     warm_zero_copy()
 
 
-class StubbornBlocks:
+class StubbornBlocks(PassiveSource):
     """Starts a manager, and another whenever one has ended."""
 
     planned = 1
@@ -54,9 +53,6 @@ class StubbornBlocks:
         self.statuses.append(status)
         if not self._ends:
             self._start()
-
-    def managers_changed(self, header: ManagerNews) -> None:
-        pass
 
     def end(self) -> None:
         self._ends = True
