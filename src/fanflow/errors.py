@@ -9,7 +9,8 @@ FanflowError (the alias for existing programs calls it ParslError)
 ├── AppException ── BashExitFailure · AppTimeout · BashAppNoReturn · TaskExitedError · RemoteError
 ├── DataFlowException ── PropagatedException ── DependencyError · JoinError
 ├── PicklingError
-└── ExecutorError ── BadStateException · UnsupportedFeatureError · InvalidResourceSpecification
+└── ExecutorError ── BadStateException · ScalingFailed · UnsupportedFeatureError ·
+                   InvalidResourceSpecification
 ```
 
 Names, bases, constructors and first sentences of the older classes are a contract with existing
@@ -364,6 +365,10 @@ class BadStateException(ExecutorError):  # noqa: N818 - contract name
     def __init__(self, executor: object, exception: BaseException) -> None:
         self.exception = exception
         super().__init__(executor, str(exception))
+
+
+class ScalingFailed(ExecutorError):  # noqa: N818 - contract name
+    """An executor could not obtain a block."""
 
 
 class UnsupportedFeatureError(ExecutorError):

@@ -1,231 +1,280 @@
+from __future__ import annotations
+
+import pickle
+
 import pytest
 
-from fanflow.errors import InternalConsistencyError
 from fanflow.ids import JobId
 from fanflow.model.jobs import JobState, JobStatus
 from fanflow.pilot.block_core import (
+    ACCOUNTING_LAG_S,
+    SURE_LOOKS,
+    VANISHED_S,
+)
+from fanflow.pilot.block_jobs import job_name
+from fanflow.pilot.block_states import (
     BLOCK_TRANSITIONS,
     FINAL,
-    MISSING_POLLS,
-    MOST_BAD_STARTS,
-    MOST_REFUSALS,
-    BlockCore,
     BlockSignal,
     BlockState,
+    InvalidBlockTransitionError,
 )
-
-JOB = JobId("7")
-
-
-def running() -> BlockCore:
-    """One block with a job and a manager."""
-    core = BlockCore()
-    core.request(1, 0.0)
-    core.submitted("0", JOB, 1.0)
-    core.manager_joined("0", "m", 2.0)
-    core.take_orders()
-    return core
+from tests.unit.block_stand import J0, PENDING, RUNNING, Stand
 
 
-def state(core: BlockCore, name: str = "0") -> BlockState:
-    return core.blocks[name].state
+def test_blocks_are_numbered_from_zero() -> None:
+    stand = Stand(5)
+
+    asked = [*stand.request(2), *stand.request()]
+
+    assert asked == stand.core.take_orders().submit == ["0", "1", "2"]
 
 
-def look(core: BlockCore, state: JobState, now: float = 9.0) -> None:
-    core.looked([JOB], {JOB: JobStatus(state)}, now)
+@pytest.mark.parametrize(
+    ("label", "name"), [("x", "parsl.x.block-0"), ("a b;$(c)/d", "parsl.a_b___c__d.block-0")]
+)
+def test_jobs_are_named_after_their_blocks(label: str, name: str) -> None:
+    assert job_name(label, "0") == name
 
 
-def test_nothing_leaves_a_final_state() -> None:
-    assert not [old for old, _ in BLOCK_TRANSITIONS if old in FINAL]
+def test_no_policy_gets_more_blocks_than_the_limit_allows() -> None:
+    stand = Stand(3)
+
+    asked = [len(stand.request(2)) for _ in range(3)]
+
+    assert asked == [2, 1, 0]
 
 
-def test_every_state_but_the_first_can_be_reached() -> None:
-    assert {*BLOCK_TRANSITIONS.values(), BlockState.REQUESTED} == set(BlockState)
+def test_who_asks_for_blocks_by_hand_gets_them() -> None:
+    stand = Stand(1)
+    stand.request()
+
+    assert stand.core.request(2, stand.now) == ["1", "2"]
+    assert stand.request() == []
 
 
-def test_an_illegal_move_names_the_block_and_both_ends() -> None:
-    core = BlockCore()
-    core.request(1, 0.0)
+def test_a_block_that_drains_still_counts_towards_the_limit() -> None:
+    stand = Stand(1)
+    stand.connect()
+    stand.drain()
 
-    with pytest.raises(InternalConsistencyError, match="block 0 is requested, which vanished cannot follow"):
-        core._step(core.blocks["0"], BlockSignal.VANISHED, 0.0)
-
-
-def test_blocks_are_numbered_and_ordered_once() -> None:
-    core = BlockCore()
-
-    assert core.request(2, 0.0) == ["0", "1"]
-    assert core.request(1, 0.0) == ["2"]
-
-    assert core.take_orders().submit == ["0", "1", "2"]
-    assert core.take_orders().submit == []
+    assert stand.request() == []
 
 
-def test_a_manager_may_connect_before_the_provider_answers() -> None:
-    core = BlockCore()
-    core.request(1, 0.0)
+def test_a_block_is_queued_until_a_manager_connects() -> None:
+    stand = Stand()
+    stand.queue()
+    stand.look(RUNNING)
+    before = stand.state
 
-    core.manager_joined("0", "m", 0.5)
-    core.submitted("0", JOB, 1.0)
+    stand.core.manager_joined("0", "m", stand.now)
 
-    assert state(core) is BlockState.RUNNING
-    assert core.jobs() == [JOB]
-
-
-def test_a_block_with_managers_is_drained_and_its_job_ended_when_they_have_left() -> None:
-    core = running()
-
-    core.drain(["0"], 3.0)
-    orders = core.take_orders()
-    core.manager_left("0", "m")
-    after = core.take_orders()
-    look(core, JobState.CANCELLED)
-
-    assert (orders.drain, orders.cancel) == (["0"], [])
-    assert after.cancel == [JOB]
-    assert state(core) is BlockState.ENDED
-    assert core.statuses()["0"].state is JobState.SCALED_IN
+    assert (before, stand.state) == (BlockState.QUEUED, BlockState.RUNNING)
 
 
-def test_a_block_without_managers_is_given_back_at_once() -> None:
-    core = BlockCore()
-    core.request(1, 0.0)
-    core.submitted("0", JOB, 1.0)
-    core.take_orders()
+def test_a_connected_manager_shows_that_the_job_runs() -> None:
+    stand = Stand()
+    stand.connect()
 
-    core.drain(["0"], 2.0)
+    stand.look(PENDING)
 
-    assert core.take_orders().cancel == [JOB]
+    assert stand.status.state is JobState.RUNNING
 
 
-def test_a_block_that_is_given_back_before_it_has_a_job_is_cancelled_when_it_has_one() -> None:
-    core = BlockCore()
-    core.request(1, 0.0)
-    core.drain(["0"], 1.0)
+def test_a_manager_may_connect_before_the_provider_has_answered() -> None:
+    stand = Stand()
+    stand.request()
+    stand.core.manager_joined("0", "m", stand.now)
 
-    core.submitted("0", JOB, 2.0)
+    stand.core.submitted("0", J0, stand.now)
 
-    assert core.take_orders().cancel == [JOB]
+    assert stand.state is BlockState.RUNNING
 
 
-def test_a_manager_that_joins_a_block_on_its_way_out_is_drained_too() -> None:
-    core = running()
-    core.drain(["0"], 3.0)
-    core.take_orders()
+def test_a_refused_job_fails_its_block_with_the_schedulers_words() -> None:
+    stand = Stand()
+    stand.request()
 
-    core.manager_joined("0", "late", 4.0)
+    stand.core.refused("0", "invalid account", stand.now)
 
-    assert core.take_orders().drain == ["0"]
+    assert (stand.state, stand.status) == (BlockState.FAILED, JobStatus(JobState.FAILED, "invalid account"))
+    assert [block.name for block in stand.core.take_orders().ended] == ["0"]
 
 
 def test_a_job_that_ends_before_a_manager_connects_is_missing() -> None:
-    core = BlockCore()
-    core.request(1, 0.0)
-    core.submitted("0", JOB, 1.0)
+    stand = Stand()
+    stand.queue()
 
-    core.looked([JOB], {JOB: JobStatus(JobState.COMPLETED, "done", 0)}, 2.0)
+    stand.look(JobStatus(JobState.COMPLETED, None, 0, "out", "err"))
 
-    shown = core.statuses()["0"]
-    assert (state(core), shown.state, shown.exit_code) == (BlockState.FAILED, JobState.MISSING, 0)
-    assert "before a manager could work (COMPLETED: done)" in str(shown.message)
-
-
-def test_what_a_manager_said_that_could_not_work_explains_its_block() -> None:
-    core = running()
-    core.manager_failed("0", "m", "no worker has room")
-    core.manager_left("0", "m")
-
-    look(core, JobState.FAILED)
-
-    assert core.statuses()["0"].state is JobState.MISSING
-    assert "no worker has room" in str(core.statuses()["0"].message)
+    assert stand.state is BlockState.FAILED
+    assert (stand.status.state, stand.status.stdout_path) == (JobState.MISSING, "out")
+    assert "before a manager could work (COMPLETED: no message)" in (stand.status.message or "")
 
 
-def test_a_job_that_is_not_listed_is_gone_only_after_several_looks() -> None:
-    core = running()
-    core.manager_left("0", "m")
+def test_a_job_whose_managers_could_not_work_is_missing_for_the_reason_they_gave() -> None:
+    stand = Stand()
+    stand.connect()
+    stand.core.manager_failed("0", "m", "no room on /tmp")
+    stand.leave()
 
-    for _ in range(MISSING_POLLS - 1):
-        core.looked([JOB], {}, 3.0)
-    before = state(core)
-    core.looked([JOB], {}, 4.0)
+    stand.look(JobStatus(JobState.FAILED))
 
-    assert before is BlockState.RUNNING
-    assert state(core) is BlockState.LOST
-    assert "not listed any more" in str(core.statuses()["0"].message)
+    assert stand.status.state is JobState.MISSING
+    assert "no room on /tmp" in (stand.status.message or "")
 
 
-def test_a_job_that_is_listed_again_was_never_gone() -> None:
-    core = running()
-    core.manager_left("0", "m")
+@pytest.mark.parametrize(
+    ("reported", "state"),
+    [
+        (JobState.COMPLETED, BlockState.ENDED),
+        (JobState.TIMEOUT, BlockState.ENDED),
+        (JobState.CANCELLED, BlockState.ENDED),
+        (JobState.FAILED, BlockState.FAILED),
+    ],
+)
+def test_a_job_whose_managers_have_left_ends_as_the_provider_says(
+    reported: JobState, state: BlockState
+) -> None:
+    stand = Stand()
+    stand.connect()
+    stand.leave()
 
-    for _ in range(3 * MISSING_POLLS):
-        core.looked([JOB], {}, 3.0)
-        look(core, JobState.RUNNING) if state(core) not in FINAL and core.blocks["0"].missed == 2 else None
+    orders = stand.look(JobStatus(reported))
 
-    assert state(core) is BlockState.RUNNING
-
-
-def test_a_connected_manager_proves_that_its_job_lives() -> None:
-    core = running()
-
-    for _ in range(10 * MISSING_POLLS):
-        core.looked([JOB], {}, 3.0)
-
-    assert state(core) is BlockState.RUNNING
-    assert core.statuses()["0"].state is JobState.RUNNING
-
-
-def test_a_refused_block_has_failed_with_the_reason() -> None:
-    core = BlockCore()
-    core.request(1, 0.0)
-
-    core.refused("0", "no such partition", 1.0)
-
-    assert state(core) is BlockState.FAILED
-    assert core.statuses()["0"] == JobStatus(JobState.FAILED, "no such partition")
+    assert (stand.state, stand.status.state) == (state, reported)
+    assert [block.name for block in orders.ended] == ["0"]
 
 
-def test_many_refusals_in_a_row_make_pauses_that_grow() -> None:
-    core = BlockCore()
-    pauses: list[float] = []
-    for number in range(MOST_REFUSALS + 2):
-        (name,) = core.request(1, 0.0)
-        core.refused(name, "busy", float(number))
-        pauses.append(core.paused_until - number)
+def test_a_connected_manager_is_believed_before_a_provider_that_says_the_job_has_ended() -> None:
+    stand = Stand()
+    stand.connect()
 
-    assert all(pause <= 0 for pause in pauses[: MOST_REFUSALS - 1])
-    assert pauses[MOST_REFUSALS - 1 :] == [10.0, 20.0, 40.0]
+    states: list[BlockState] = []
+    for _ in range(SURE_LOOKS):
+        stand.look(JobStatus(JobState.COMPLETED))
+        states.append(stand.state)
 
-
-def test_bad_starts_in_a_row_make_a_pause_and_a_good_one_ends_the_row() -> None:
-    core = BlockCore()
-
-    def start_badly(now: float) -> None:
-        (name,) = core.request(1, now)
-        job = JobId(name)
-        core.submitted(name, job, now)
-        core.looked([job], {job: JobStatus(JobState.FAILED)}, now)
-
-    for _ in range(MOST_BAD_STARTS - 1):
-        start_badly(1.0)
-    (good,) = core.request(1, 1.0)
-    core.manager_joined(good, "m", 1.0)
-    start_badly(1.0)
-    unpaused = core.paused_until
-    for _ in range(MOST_BAD_STARTS - 1):
-        start_badly(5.0)
-
-    assert unpaused == 0.0
-    assert core.paused_until == 15.0
+    assert states == [BlockState.RUNNING] * (SURE_LOOKS - 1) + [BlockState.ENDED]
 
 
-def test_news_of_blocks_that_nobody_asked_for_change_nothing() -> None:
-    core = running()
+def test_when_the_manager_leaves_too_the_provider_is_believed_at_once() -> None:
+    stand = Stand()
+    stand.connect()
+    stand.look(JobStatus(JobState.FAILED, exit_code=9))
 
-    core.manager_joined("17", "stranger", 3.0)
-    core.manager_failed("17", "stranger", "?")
-    core.manager_left("17", "stranger")
+    stand.leave()
 
-    assert list(core.blocks) == ["0"]
-    assert not core.is_deserted("17")
+    assert (stand.state, stand.status.exit_code) == (BlockState.FAILED, 9)
+
+
+def test_a_wrong_answer_is_forgotten_after_a_right_one() -> None:
+    stand = Stand()
+    stand.connect()
+
+    for _ in range(SURE_LOOKS):
+        stand.look(JobStatus(JobState.FAILED))
+        stand.look(RUNNING)
+    stand.leave()
+
+    assert stand.state is BlockState.RUNNING
+
+
+@pytest.mark.parametrize("answer", [None, JobStatus(JobState.UNKNOWN), JobStatus(JobState.MISSING)])
+def test_a_job_that_is_no_longer_listed_is_lost_after_some_looks_and_some_time(
+    answer: JobStatus | None,
+) -> None:
+    stand = Stand()
+    stand.connect()
+    stand.look(RUNNING)
+    stand.leave()
+
+    stand.look(answer)
+    stand.look(answer, after=VANISHED_S)
+    before = stand.state
+    orders = stand.look(answer)
+
+    assert (before, stand.state) == (BlockState.RUNNING, BlockState.LOST)
+    assert stand.status.state is JobState.FAILED
+    assert orders.cancel == [J0]
+
+
+def test_many_fast_looks_do_not_make_a_job_lost() -> None:
+    stand = Stand()
+    stand.queue()
+    stand.look(PENDING)
+
+    for _ in range(50):
+        stand.look(None, after=0.1)
+
+    assert stand.state is BlockState.QUEUED
+
+
+def test_a_job_that_was_never_listed_is_waited_for_longer() -> None:
+    stand = Stand()
+    stand.queue()
+
+    for _ in range(SURE_LOOKS):
+        stand.look(None, after=VANISHED_S)
+    before = stand.state
+    stand.look(None, after=ACCOUNTING_LAG_S)
+
+    assert (before, stand.state) == (BlockState.QUEUED, BlockState.LOST)
+    assert stand.status.state is JobState.MISSING
+
+
+def test_a_job_with_a_connected_manager_is_not_lost() -> None:
+    stand = Stand()
+    stand.connect()
+
+    for _ in range(10):
+        stand.look(None, after=ACCOUNTING_LAG_S)
+
+    assert stand.state is BlockState.RUNNING
+
+
+def test_an_answer_to_an_old_question_says_nothing_of_new_jobs() -> None:
+    stand = Stand()
+    stand.queue()
+
+    stand.core.looked([JobId("older")], {}, stand.now)
+
+    assert stand.core.blocks["0"].missed == 0
+
+
+def test_events_about_blocks_that_have_ended_change_nothing() -> None:
+    stand = Stand()
+    stand.request()
+    stand.core.refused("0", "no", stand.now)
+    stand.core.take_orders()
+
+    stand.core.refused("0", "no", stand.now)
+    stand.core.manager_joined("0", "m", stand.now)
+    stand.core.manager_failed("0", "m", "why")
+    orders = stand.leave()
+    stand.core.drain(["0", "7"], stand.now)
+
+    assert (orders.submit, orders.drain, orders.cancel, orders.ended) == ([], [], [], [])
+    assert stand.state is BlockState.FAILED
+
+
+def test_a_job_of_a_block_that_has_ended_is_cancelled() -> None:
+    stand = Stand()
+    stand.request()
+    stand.core.refused("0", "timed out", stand.now)
+
+    stand.core.submitted("0", J0, stand.now)
+
+    assert stand.core.take_orders().cancel == [J0]
+    assert stand.core.jobs() == []
+
+
+def test_the_table_leads_from_no_final_state_and_into_each() -> None:
+    assert {state for state, _ in BLOCK_TRANSITIONS}.isdisjoint(FINAL)
+    assert {*BLOCK_TRANSITIONS.values(), BlockState.REQUESTED} == set(BlockState)
+
+
+def test_an_illegal_move_tells_its_story() -> None:
+    error = InvalidBlockTransitionError("3", BlockState.ENDED, BlockSignal.STARTED)
+
+    assert str(pickle.loads(pickle.dumps(error))) == "block 3 is ended and cannot take STARTED"

@@ -4,16 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanflow.pilot.scaling import (
-    POLICIES,
-    BlockLoad,
-    ScalingDecision,
-    ScalingPolicy,
-    ScalingView,
-    htex_auto_scale,
-    none,
-    simple,
-)
+from fanflow.config.checks import STRATEGIES
+from fanflow.pilot.scaling import POLICIES, htex_auto_scale, longest_idle, none, simple
+from fanflow.spi.scaling import BlockLoad, ScalingDecision, ScalingPolicy, ScalingView
 
 NOTHING = ScalingDecision()
 
@@ -74,6 +67,9 @@ VIEW = ScalingView(
         # as little as possible, but not nothing
         (replace(VIEW, tasks=1_000, parallelism=0.0), ScalingDecision(start=1)),
         (replace(VIEW, tasks=1_000, blocks=busy(4), parallelism=0.0), NOTHING),
+        # the maximum holds, whatever the minimum
+        (replace(VIEW, minimum=20), ScalingDecision(start=10)),
+        (replace(VIEW, minimum=20, blocks=busy(*[0] * 10), idle_s=999.0), NOTHING),
         # no block may be had
         (replace(VIEW, tasks=5, maximum=0), NOTHING),
     ],
@@ -99,6 +95,53 @@ def test_blocks_that_work_or_were_idle_for_a_short_time_stay() -> None:
     )
 
     assert htex_auto_scale(view) == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("tasks", "parallelism", "minimum", "end"),
+    [
+        (1, 1, 0, "21"),  # twelve slots, one task: two blocks are over
+        (4, 1, 0, "21"),
+        (5, 1, 0, "2"),
+        (8, 1, 0, "2"),
+        (9, 1, 0, ""),
+        (12, 1, 0, ""),
+        (1, 1, 2, "2"),
+        (1, 1, 3, ""),
+        (8, 0.5, 0, "21"),
+        (1, 0, 0, "21"),  # one is left for the work
+    ],
+)
+def test_htex_auto_scale_gives_back_what_the_work_leaves_over(
+    tasks: int, parallelism: float, minimum: int, end: str
+) -> None:
+    blocks = [BlockLoad(name=str(number), tasks=0, idle_s=121.0 + number) for number in range(3)]
+    view = replace(VIEW, tasks=tasks, blocks=blocks, parallelism=parallelism, minimum=minimum)
+
+    assert htex_auto_scale(view) == ScalingDecision(end=tuple(end))
+
+
+def test_what_has_not_begun_is_given_back_first_and_what_works_last() -> None:
+    blocks = [
+        BlockLoad(name="works", tasks=1, idle_s=0.0),
+        BlockLoad(name="idle", tasks=0, idle_s=5.0),
+        BlockLoad(name="idle longer", tasks=0, idle_s=9.0),
+        BlockLoad(name="begins", tasks=0, idle_s=None),
+    ]
+
+    chosen = longest_idle(replace(VIEW, blocks=blocks), 9)
+
+    assert chosen == ("begins", "idle longer", "idle", "works")
+
+
+def test_a_block_that_begins_stays_while_others_work() -> None:
+    view = replace(VIEW, tasks=1, blocks=[*busy(1), BlockLoad(name="1", tasks=0, idle_s=None)])
+
+    assert htex_auto_scale(view) == NOTHING
+
+
+def test_every_strategy_of_a_configuration_is_a_policy() -> None:
+    assert set(POLICIES) == set(STRATEGIES)
 
 
 def test_the_policy_none_never_wants_anything() -> None:
@@ -146,5 +189,5 @@ def test_no_view_makes_a_policy_break_its_limits(
     assert len(set(decision.end)) == len(decision.end)
     assert set(decision.end) <= {block.name for block in blocks}
     if tasks:
-        idle = {block.name for block in blocks if not block.tasks and block.idle_s > 120.0}
+        idle = {block.name for block in blocks if not block.tasks and (block.idle_s or 0.0) > 120.0}
         assert set(decision.end) <= idle

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,9 @@ from fanflow.pilot.fork_server_link import ForkServerLink
 from fanflow.spi.provider import JobRequest, Provider
 
 _log = logging.getLogger("fanflow.pilot")
+
+_NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._+-]")
+_LABEL_CHARACTERS: Final = 150
 
 _ENDED_BY_US: Final = frozenset({-signal.SIGTERM, -signal.SIGKILL})
 
@@ -167,5 +171,8 @@ class ForkedJobs:
 
 
 def job_name(label: str, block: str) -> str:
-    """The job's name of a block, as users see it in their scheduler's lists."""
-    return f"parsl.{label}.block-{block}"
+    """The job's name of a block, as users see it in their scheduler's lists.
+
+    What means something to shells or schedulers becomes `_`.
+    """
+    return f"parsl.{_NOT_IN_NAMES.sub('_', label)[:_LABEL_CHARACTERS]}.block-{block}"

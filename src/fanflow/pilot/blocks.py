@@ -20,12 +20,13 @@ from fanflow.pilot.launch_command import launch_command
 from fanflow.pilot.manager import ManagerConfig, encode_config, write_config
 from fanflow.pilot.options import PilotOptions
 from fanflow.pilot.running import Engine
-from fanflow.pilot.scaling import POLICIES, BlockLoad, ScalingView, longest_idle
+from fanflow.pilot.scaling import POLICIES, longest_idle
 from fanflow.pilot.whereabouts import tell_of_blocks
 from fanflow.pilot.worker_plan import NodePlan
 from fanflow.providers.local import LocalProvider
 from fanflow.spi.executor import BuildContext
 from fanflow.spi.provider import JobRequest, ProviderSpec
+from fanflow.spi.scaling import BlockLoad, ScalingView
 
 _log = logging.getLogger("fanflow")
 
@@ -85,7 +86,7 @@ class Blocks:
 
     def __init__(self, source: BlockSource) -> None:
         self._source = source
-        self._core = BlockCore()
+        self._core = BlockCore(source.provider.max_blocks)
         self._policy = POLICIES[source.context.strategy]
         self.waits_for_orders = False
         """Nothing is obtained before somebody asks for it or submits something."""
@@ -102,7 +103,7 @@ class Blocks:
     @property
     def initial(self) -> int:
         """Blocks to obtain first."""
-        return self._source.provider.init_blocks
+        return min(self._source.provider.init_blocks, self._source.provider.max_blocks)
 
     @property
     def workers_per_node(self) -> int:
@@ -167,7 +168,7 @@ class Blocks:
         else:
             if isinstance(header, wire.ManagerRefused) or header.is_failure:
                 self._core.manager_failed(header.block, header.uid, f"manager {header.uid}: {header.reason}")
-            self._core.manager_left(header.block, header.uid)
+            self._core.manager_left(header.block, header.uid, self._loop.now())
             if self._core.is_deserted(header.block):
                 self._look_soon()
         self._perform()
@@ -236,8 +237,8 @@ class Blocks:
             return
         decision = self._policy(self._view(facts))
         now = self._loop.now()
-        if decision.start and now >= self._core.paused_until:
-            self._core.request(decision.start, now)
+        if decision.start:
+            self._core.request(decision.start, now, by_policy=True)
         if decision.end:
             self._core.drain(decision.end, now)
         self._perform()
@@ -254,7 +255,7 @@ class Blocks:
             tasks=len(self._engine.core.open),
             idle_s=0.0 if self._engine.core.open else now - self._idle_since,
             blocks=[
-                BlockLoad(name=block.name, tasks=tasks.get(block.name, 0), idle_s=idle.get(block.name, 0.0))
+                BlockLoad(name=block.name, tasks=tasks.get(block.name, 0), idle_s=idle.get(block.name))
                 for block in self._core.active()
             ],
             slots_per_block=self._source.slots_per_block,
@@ -305,7 +306,7 @@ class Blocks:
             for block in orders.ended:
                 self._ended(block)
             if orders.drain:
-                self._engine.drain(orders.drain)
+                self._drain(orders.drain)
             if orders.cancel:
                 self._jobs.cancel(orders.cancel)
             for name in orders.submit:
@@ -313,6 +314,14 @@ class Blocks:
             if not orders.submit:
                 break
         self._tell_pause()
+
+    def _drain(self, names: Sequence[str]) -> None:
+        def on_answer(facts: Facts) -> None:
+            self._core.held(names)
+            self._perform()
+
+        self._engine.drain(names)
+        self._engine.question("managers", on_answer)  # whose answer shows that the order was followed
 
     def _tell_pause(self) -> None:
         if self._core.paused_until > self._told_pause:
