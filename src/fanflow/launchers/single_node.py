@@ -11,7 +11,10 @@ from fanflow.launchers.launcher import Launcher, check_copies
 # more than one process. Its price: a signal to the group of the script reaches the script alone. The
 # script passes it on, and ends when every copy has, or after 400 looks (20 s): where nobody collects orphans,
 # a group of zombies never ends.
+#
+# Under job control bash reports jobs on standard error as it pleases: only copies and our own words go there.
 _SCRIPT: Final = Template("""\
+exec {fanflow_stderr}>&2 2>/dev/null
 set -m
 fanflow_copies=()
 fanflow_signal=0
@@ -30,6 +33,7 @@ trap 'fanflow_pass_on 15 TERM' TERM
 while [ "$${#fanflow_copies[@]}" -lt $count ] && [ "$$fanflow_signal" -eq 0 ]; do
     (
 trap - HUP INT TERM
+exec 2>&"$$fanflow_stderr" {fanflow_stderr}>&-
 $command
     ) </dev/null &
     fanflow_copies+=("$$!")
@@ -60,7 +64,7 @@ fi
 exit 0
 """)
 
-_REPORT: Final = 'echo "launcher: copy $fanflow_copy ended with status $fanflow_status" >&2'
+_REPORT: Final = 'echo "launcher: copy $fanflow_copy ended with status $fanflow_status" >&"$fanflow_stderr"'
 
 
 class SingleNodeLauncher(Launcher):
