@@ -131,3 +131,19 @@ def test_those_turned_away_are_counted() -> None:
     answer = wire.decode_to_client(desk.core.take_outbox().to_client[-1][0])
     assert isinstance(answer, wire.Answer)
     assert answer.facts == [{"malformed": 1, "strays": 0, "refused": 1, "strangers": 0}]
+
+
+@pytest.mark.parametrize(
+    ("run_id", "version", "is_open"),
+    [("r", wire.VERSION, True), ("another", wire.VERSION, False), ("r", wire.VERSION + 1, False)],
+    ids=["its client", "a client of another run", "a client of another version"],
+)
+def test_keys_come_with_the_first_message_of_its_own_client(run_id: str, version: int, is_open: bool) -> None:
+    admissions = Admissions({})
+    core = InterchangeCore(SETTINGS, admissions=admissions)
+
+    core.from_client([wire.encode(wire.Hello(version, run_id, {"b5": b"key 5"}))])
+
+    assert admissions.is_open is is_open
+    assert admissions.block_of(b"key 5") == ("b5" if is_open else None)
+    assert core.malformed == (not is_open)

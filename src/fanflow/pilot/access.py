@@ -25,5 +25,3 @@ class Listener(msgspec.Struct, kw_only=True):
     """With keys each belongs to a listening descriptor that the interchange is given, in this order."""
     secret_key: str = ""
     """Empty: a Unix socket in a directory that only this user can enter."""
-    admitted: dict[str, bytes] = {}
-    """Block -> its public key."""

@@ -19,6 +19,8 @@ class Admissions:
         self._revoked: set[str] = set()
         self._speaks_for: dict[bytes, str] = {}
         """Connection -> the block whose key it has shown."""
+        self.is_open = False
+        """The client has said whom to let in."""
         self.refused = 0
         """Peers and managers that were turned away."""
         self.strangers = 0
@@ -27,6 +29,12 @@ class Admissions:
     def counters(self) -> dict[str, object]:
         """How many were not let in."""
         return {"refused": self.refused, "strangers": self.strangers}
+
+    def open(self, admitted: Mapping[str, bytes]) -> None:
+        """The client says for the first time who may connect: block -> its key."""
+        self.is_open = True
+        for block, key in admitted.items():
+            self.admit(block, key)
 
     def admit(self, block: str, key: bytes) -> None:
         """Let a block in; a key that it had before is void."""

@@ -69,7 +69,7 @@ class Interchange:
         listener = config.listener
         # Decision 0019: this comes from our parent over a private socket, before anybody can connect.
         order = order_of(pickle.loads(config.selector)) if config.selector else None
-        admissions = Admissions(listener.admitted if listener.secret_key else None)
+        admissions = Admissions({} if listener.secret_key else None)
         self._core = InterchangeCore(config.settings, order, admissions)
         self._context = zmq.Context()
         self._client = self._context.socket(zmq.DEALER)
@@ -81,9 +81,12 @@ class Interchange:
         """Descriptor -> identities that were heard on its connection."""
         self._monitor = monitor_of(self._context, self._managers, _EVENTS)
         self._authenticator: Authenticator | None = None
+        self._closed: Sequence[tuple[str, int]] = ()
+        """Addresses, and their descriptors, on which nobody is served before the client has said whom."""
         if listener.secret_key:
             self._authenticator = Authenticator(self._context, admissions.block_of)
-            self._listen(listener, descriptors)
+            self._closed = tuple(zip(listener.urls, descriptors, strict=True))
+            self._guard(listener)
         else:
             self._managers.bind(listener.urls[0])
         self._client.bind(config.client_url)
@@ -96,17 +99,20 @@ class Interchange:
         if self._authenticator is not None:
             self._poller.register(self._authenticator.socket, zmq.POLLIN)
 
-    def _listen(self, listener: Listener, descriptors: Sequence[int]) -> None:
-        """Go on where the interchange before has stopped, on its sockets."""
+    def _guard(self, listener: Listener) -> None:
         socket = self._managers
         socket.set(zmq.CURVE_SERVER, 1)
         socket.set(zmq.CURVE_SECRETKEY, listener.secret_key.encode())
         socket.set(zmq.ZAP_DOMAIN, DOMAIN)
         socket.set(zmq.ZAP_ENFORCE_DOMAIN, 1)  # without an authenticator zmq would let everybody in
-        for url, descriptor in zip(listener.urls, descriptors, strict=True):
-            set_network_limits(socket, "[" in url)
-            socket.set(zmq.USE_FD, descriptor)
-            socket.bind(url)
+
+    def _listen(self) -> None:
+        """Go on where the interchange before has stopped: who has come since then waits in its sockets."""
+        for url, descriptor in self._closed:
+            set_network_limits(self._managers, "[" in url)
+            self._managers.set(zmq.USE_FD, descriptor)
+            self._managers.bind(url)
+        self._closed = ()
 
     def run(self) -> None:
         """Relay until the client says goodbye, or this process is ended with its parent."""
@@ -119,6 +125,8 @@ class Interchange:
             now = time.monotonic()
             if self._client in ready:
                 self._drain_client(now)  # first: it may say whom to admit
+                if self._closed and core.admissions.is_open:
+                    self._listen()
             if self._authenticator is not None:
                 self._authenticate(self._authenticator, now)
             if self._managers in ready:

@@ -181,8 +181,9 @@ class InterchangeCore:
     # -- the client -----------------------------------------------------------------------------
 
     def _on_hello(self, header: wire.Hello, frames: Frames) -> None:
-        if header.version != wire.VERSION or header.run_id != self.settings.run_id:
-            self.malformed += 1
+        if (header.version, header.run_id) != (wire.VERSION, self.settings.run_id):
+            raise ValueError("the client is of another run, or of another version")
+        self.admissions.open(header.admitted)
 
     def _on_function(self, header: wire.Function, frames: Frames) -> None:
         self._functions[header.number] = (bytes(frames[0]), bytes(frames[1]))

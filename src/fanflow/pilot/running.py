@@ -178,7 +178,9 @@ class Engine:
             listener=self._transport.listener(),
             selector=self.selector,
         )
-        self._send([[wire.encode(wire.Hello(wire.VERSION, self.settings.run_id))]])
+        self._send(
+            [[wire.encode(wire.Hello(wire.VERSION, self.settings.run_id, dict(self._transport.admitted)))]]
+        )
         encoded = msgspec.msgpack.encode(config)
         self.fork_server.start(
             "fanflow.pilot.interchange", encoded, self._on_interchange_ended, self._transport.descriptors

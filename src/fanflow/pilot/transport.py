@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 from fanflow.pilot import addresses, keys
@@ -37,6 +38,11 @@ class Transport(Protocol):
         """Listening sockets that every interchange is given; they stay open here."""
         ...
 
+    @property
+    def admitted(self) -> Mapping[str, bytes]:
+        """Block -> its public key, for every interchange."""
+        ...
+
     def admit(self, block: str) -> tuple[Access, bytes]:
         """Let the managers of a block in: what they need for it, and their public key (empty: none)."""
         ...
@@ -54,6 +60,7 @@ class UnixTransport:
     """A Unix socket, for managers on this host; the mode of its directory is the access control."""
 
     descriptors: Sequence[int] = ()
+    admitted: Mapping[str, bytes] = MappingProxyType({})
 
     def open(self, directory: str) -> None:
         self._url = f"ipc://{directory}/m"
@@ -124,7 +131,11 @@ class TcpTransport:
         self.addresses = [url_of(host, port) for host in found.published]
 
     def listener(self) -> Listener:
-        return Listener(urls=self._urls, secret_key=self._server.secret, admitted=self._admitted)
+        return Listener(urls=self._urls, secret_key=self._server.secret)
+
+    @property
+    def admitted(self) -> Mapping[str, bytes]:
+        return self._admitted
 
     @property
     def descriptors(self) -> Sequence[int]:

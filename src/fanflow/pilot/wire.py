@@ -155,6 +155,8 @@ class Hello(Message):
 
     version: int
     run_id: str
+    admitted: dict[str, bytes] = {}
+    """Block -> its public key: as if each had been named in an `Admit`. Before this nobody is let in."""
 
 
 class Ask(Message):
