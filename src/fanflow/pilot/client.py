@@ -96,6 +96,8 @@ class ClientCore:
         return self._messages(packed), refused
 
     def _messages(self, calls: Sequence[Packed] = ()) -> list[Frames]:
+        if not calls and not self._flight:
+            return []
         messages: list[Frames] = [*self.functions.take_new()]
         small = [call for call in calls if call.item.size <= wire.INLINE_LIMIT]
         if len(small) < len(calls):

@@ -25,6 +25,10 @@ class Flight:
         """Open attempts that were sent -> bytes in the air; 0 since a manager has them."""
         self._bytes = 0
 
+    def __len__(self) -> int:
+        """Calls that wait for their turn."""
+        return len(self._waiting)
+
     def add(self, call: Packed) -> None:
         """It is to be sent."""
         heapq.heappush(self._waiting, (call.item.priority, next(self._order), call))

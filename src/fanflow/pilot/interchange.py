@@ -183,7 +183,7 @@ class Interchange:
             if not has_message(self._managers):
                 return
             first = self._managers.recv(zmq.NOBLOCK, copy=False)
-            frames = receive_rest(self._managers)
+            frames = receive_rest(self._managers, first)
             identity = first.bytes
             if identity not in self._connections.get(first.get(_SRCFD), ()):
                 self._on_connection(first)

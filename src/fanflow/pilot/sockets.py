@@ -13,7 +13,6 @@ COPY_LIMIT = 1 << 16
 # Plain numbers: zmq's own enumerations, and attributes such as `rcvmore`, take microseconds each.
 _NOBLOCK: Final = int(zmq.NOBLOCK)
 _SNDMORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
-_RCVMORE: Final = int(zmq.RCVMORE)
 _EVENTS: Final = int(zmq.EVENTS)
 _POLLIN: Final = int(zmq.POLLIN)
 _HANDSHAKE_MS = 10_000
@@ -76,13 +75,15 @@ def receive(socket: zmq.Socket[bytes]) -> list[bytes | memoryview]:
     Raises:
         zmq.Again: There is none.
     """
-    return [socket.recv(_NOBLOCK), *receive_rest(socket)]
+    first = socket.recv(_NOBLOCK, copy=False)
+    return [first.bytes, *receive_rest(socket, first)]
 
 
-def receive_rest(socket: zmq.Socket[bytes]) -> list[bytes | memoryview]:
+def receive_rest(socket: zmq.Socket[bytes], first: zmq.Frame) -> list[bytes | memoryview]:
     """What follows a first frame that has been received."""
     frames: list[bytes | memoryview] = []
-    while socket.getsockopt(_RCVMORE):
+    frame = first
+    while frame.more:
         frame = socket.recv(_NOBLOCK, copy=False)
         frames.append(frame.bytes if len(frame) <= COPY_LIMIT else frame.buffer)
     return frames

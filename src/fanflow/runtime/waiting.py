@@ -60,7 +60,8 @@ class WorkerWaits:
         Raises:
             DeadlockError: Every attempt that runs waits like this one, and nothing else can end that.
         """
-        if not isinstance(worker, WorkerThread) or not isinstance(worker.current, Launch):
+        # Looked at first, since telling whether it follows the protocol takes tens of microseconds.
+        if not isinstance(getattr(worker, "current", None), Launch) or not isinstance(worker, WorkerThread):
             return timeout
         ident = threading.get_ident()
         ends_at = None if timeout is None else time.monotonic() + timeout
