@@ -10,9 +10,11 @@ import pytest
 import fanflow
 from fanflow import Config, HighThroughputExecutor
 from fanflow.ids import ExecutorLabel
+from fanflow.launchers import WrappedLauncher
 from fanflow.pilot.addresses import own_addresses
 from fanflow.pilot.running import Engine
 from fanflow.pilot.transport import TcpSettings, TcpTransport
+from fanflow.providers import LocalProvider
 from fanflow.spi.executor import BuildContext, Executor, ExecutorSpec
 from tests.integration.engines import OneBlock, warm_zero_copy
 from tests.leaks import wait_until
@@ -113,3 +115,14 @@ def test_without_an_address_each_of_this_hosts_is_listened_on_and_no_wildcard(tm
 
     assert {address for address, _ in new} == set(own_addresses())
     assert len({port for _, port in new}) == 1
+
+
+@pytest.mark.skipif(not own_addresses(), reason="this host has loopback addresses only")
+def test_a_launcher_that_may_lead_elsewhere_is_served_on_this_hosts_addresses(tmp_path: Path) -> None:
+    before = listeners()
+    provider = LocalProvider(launcher=WrappedLauncher(prepend=""))
+
+    with running(HighThroughputExecutor(provider=provider, max_workers_per_node=1), tmp_path):
+        new = listeners() - before
+
+    assert {address for address, _ in new} == set(own_addresses())

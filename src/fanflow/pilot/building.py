@@ -14,6 +14,7 @@ from fanflow.errors import ConfigurationError
 from fanflow.ids import ExecutorLabel
 from fanflow.launchers.simple import SimpleLauncher
 from fanflow.launchers.single_node import SingleNodeLauncher
+from fanflow.pilot.addresses import own_addresses
 from fanflow.pilot.block_errors import Executor as PublicExecutor
 from fanflow.pilot.block_errors import handler_for
 from fanflow.pilot.block_jobs import BlockJobs, ForkedJobs, ProviderJobs
@@ -99,14 +100,13 @@ def transport_for(options: PilotOptions, provider: ProviderSpec, context: BuildC
     Raises:
         ConfigurationError: The address is wrong; opened later, it may also find the port taken.
     """
-    is_local = isinstance(provider, LocalProvider)
     launcher = type(provider.launcher) if isinstance(provider, LocalProvider) else None
-    stays = launcher in (SimpleLauncher, SingleNodeLauncher)
+    stays = launcher in (SimpleLauncher, SingleNodeLauncher)  # others may lead to other nodes of our job
     if stays and options.worker_port is None and options.launch_cmd is None:
         return UnixTransport()
     settings = TcpSettings(
         key_directory=str(context.run_dir / options.label / "keys"),
-        is_local=is_local,
+        is_local=stays or (launcher is not None and not own_addresses()),
         address=options.address,
         loopback_address=options.loopback_address,
         worker_port=options.worker_port,
