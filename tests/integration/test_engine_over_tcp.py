@@ -12,10 +12,13 @@ import msgspec
 import pytest
 
 import fanflow
-from fanflow import Config, DataFlowKernel, python_app
+from fanflow import Config, DataFlowKernel, HighThroughputExecutor, python_app
+from fanflow.errors import BadStateException
+from fanflow.launchers import WrappedLauncher
 from fanflow.pilot import wire
 from fanflow.pilot.access import Access
 from fanflow.pilot.keys import load_pair, make_key_directory, make_pair, write_pair
+from fanflow.providers import LocalProvider
 from tests.integration.engines import TwoWorkers, TwoWorkersOverTcp, engine_of, warm_zero_copy
 from tests.leaks import wait_until
 from tests.security.peers import access_of, log_of, manager_of, peer, uids
@@ -137,6 +140,34 @@ def test_a_successor_lets_the_same_keys_in_on_the_same_port_and_runs_nothing_aga
         assert connection.has_shaken_hands()
     with peer(kept.addresses[0], kept.server_key, gone_pair) as connection:
         assert not connection.has_shaken_hands()
+
+
+@pytest.mark.parametrize(
+    ("sabotage", "words"),
+    [
+        ("chmod -R go+rX {runs};", ["has mode 0755, so others may read or change keys there"]),
+        (
+            "find {runs} -name '*.json' -exec sed -i 's#tcp://[^\"]*#tcp://127.0.0.1:1#g' {{}} +;",
+            ["tcp://127.0.0.1:1: refused: nothing listens there", "see ", "/block-0/"],
+        ),
+    ],
+    ids=["keys that others can read", "a wrong address"],
+)
+def test_an_executor_whose_managers_reach_nobody_fails_with_their_reasons(
+    sabotage: str, words: list[str], tmp_path: Path
+) -> None:
+    launcher = WrappedLauncher(prepend=sabotage.format(runs=tmp_path / "runs"))
+    executor = HighThroughputExecutor(
+        max_workers_per_node=1, address="127.0.0.1", provider=LocalProvider(launcher=launcher)
+    )
+
+    with fanflow.load(Config(executors=[executor], run_dir=str(tmp_path / "runs"))):
+        future = add(1)
+
+        with pytest.raises(BadStateException) as caught:
+            future.result(timeout=30)
+
+    assert all(word in str(caught.value) for word in words), str(caught.value)
 
 
 @pytest.mark.parametrize("spec", [TwoWorkers(), TwoWorkersOverTcp()], ids=["unix", "tcp"])

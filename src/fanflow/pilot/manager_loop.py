@@ -378,6 +378,7 @@ def run(config: ManagerConfig, control: socket.socket, zygote_pid: int) -> int:
         loop = ManagerLoop(node, control, zygote_pid)
     except ConfigurationError as error:  # its key file
         _log.error("the manager cannot begin: %s", error)
+        sys.stderr.write(f"fanflow manager {node.uid} cannot begin: {error}\n")
         return 1
     return loop.run()
 
