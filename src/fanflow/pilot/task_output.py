@@ -14,8 +14,9 @@ from typing import Final
 BYTES_PER_SECOND: Final = 1 << 16
 """Text that a worker sends to the client, at most. The log has everything."""
 
-_PERIOD: Final = 0.1
-"""Seconds between two sendings while a task runs."""
+_SENDINGS_PER_SECOND: Final = 10
+_MOST_SENDINGS: Final = 10
+"""Sendings in quick succession while tasks run. A first line that waited for a second one might wait for hours."""
 
 _MOST_AT_ONCE: Final = 1 << 15
 
@@ -48,7 +49,8 @@ class TaskOutput:
         self._pending_chars = 0
         self._dropped_lines = 0
         self._credit: float = BYTES_PER_SECOND
-        self._refilled = self._sent = time.monotonic()
+        self._sendings: float = _MOST_SENDINGS
+        self._refilled = time.monotonic()
         self._is_sending = False
         self._is_off = False
 
@@ -77,9 +79,20 @@ class TaskOutput:
             "\n" in text
             and threading.get_ident() == self._main
             and not self._is_sending  # a signal handler that prints, in the middle of a sending
-            and time.monotonic() - self._sent > _PERIOD
+            and self._may_send()
         ):
+            self._sendings -= 1
             self._flush(keeps_rest=True)
+
+    def _may_send(self) -> bool:
+        self._refill()
+        return self._sendings >= 1
+
+    def _refill(self) -> None:
+        now = time.monotonic()
+        passed, self._refilled = now - self._refilled, now
+        self._credit = min(BYTES_PER_SECOND, self._credit + passed * BYTES_PER_SECOND)
+        self._sendings = min(_MOST_SENDINGS, self._sendings + passed * _SENDINGS_PER_SECOND)
 
     def flush_task(self) -> None:
         """Send what is pending, as far as the limit allows: the task has ended. Main thread only."""
@@ -98,9 +111,7 @@ class TaskOutput:
                 self._pending_chars = len(rest)
                 self.has_text = True
         dropped, self._dropped_lines = self._dropped_lines, 0
-        self._sent = now = time.monotonic()
-        self._credit = min(BYTES_PER_SECOND, self._credit + (now - self._refilled) * BYTES_PER_SECOND)
-        self._refilled = now
+        self._refill()
         for is_error, text in _joined(pending):
             allowed = text[: max(0, int(self._credit))]
             if allowed:
