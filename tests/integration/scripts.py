@@ -1,6 +1,7 @@
 """Programs of a few lines in interpreters of their own, as users run them."""
 
 import os
+import re
 import select
 import signal
 import subprocess
@@ -21,7 +22,8 @@ import fanflow
 from fanflow import Config, ThreadPoolExecutor, join_app, python_app
 
 def say(text):
-    os.write(1, (str(text) + "\\n").encode())
+    sys.stdout.write(f"{text}\\n")
+    sys.stdout.flush()
 
 @python_app
 def give(value, seconds=0.0):
@@ -43,6 +45,13 @@ def say_when_main_waits():
 
 def config(**options):
     return Config(executors=[ThreadPoolExecutor(max_threads=2)], **options)
+
+def mark(name):
+    open(name, "w").close()
+
+def wait_for_mark(name):
+    while not os.path.exists(name):
+        time.sleep(0.01)
 """
 
 
@@ -55,6 +64,11 @@ class Ended:
     out: str
     err: str
     seconds: float
+
+    @property
+    def said(self) -> list[str]:
+        """The lines of standard output, without what marks those of tasks in workers."""
+        return [re.sub(r"^\[\w+, worker \d+ on [^]]+\] ", "", line) for line in self.out.splitlines()]
 
 
 class Script:
@@ -105,8 +119,13 @@ class Script:
         return seen.decode()
 
     def interrupt(self) -> None:
-        """Ctrl-C."""
+        """A SIGINT for the program alone."""
         self._process.send_signal(signal.SIGINT)
+
+    def press_ctrl_c(self) -> None:
+        """A SIGINT for all its processes, as a terminal sends it."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGINT)
 
     def end(self) -> Ended:
         """Wait until it has ended."""

@@ -1,10 +1,14 @@
 """How scripts end: with what is open, with errors, and under Ctrl-C."""
 
 import signal
+import time
+from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.integration.scripts import Script, run
+from tests.leaks import wait_until
 
 NOISE = ("Traceback", "Exception ignored", "Error in atexit", "Fatal", "daemon threads")
 
@@ -16,7 +20,7 @@ def test_the_embedded_default_waits_for_its_tasks_and_says_nothing_when_they_are
     """)
 
     assert (ended.status, ended.err) == (0, "")
-    assert sorted(ended.out.split("\n")) == ["", "ran 0", "ran 1", "ran 2", "ran 3"]
+    assert sorted(ended.said) == ["ran 0", "ran 1", "ran 2", "ran 3"]
 
 
 def test_the_embedded_default_says_after_a_second_what_it_waits_for() -> None:
@@ -26,7 +30,7 @@ def test_the_embedded_default_says_after_a_second_what_it_waits_for() -> None:
     """)
 
     assert ended.status == 0
-    assert ended.out == "ran quick\nran 1\nran 1\n"
+    assert ended.said == ["ran quick", "ran 1", "ran 1"]
     assert ended.err == ("fanflow: the script has ended; waiting for 2 tasks (Ctrl-C cancels them)\n")
 
 
@@ -45,7 +49,7 @@ def test_tasks_that_callbacks_and_joins_submit_are_waited_for_too() -> None:
     """)
 
     assert (ended.status, ended.err) == (0, "")
-    assert sorted(ended.out.split("\n")) == ["", "ran 0", "ran 1", "ran 2", "ran 3", "ran joined"]
+    assert sorted(ended.said) == ["ran 0", "ran 1", "ran 2", "ran 3", "ran joined"]
 
 
 @pytest.mark.parametrize(
@@ -109,7 +113,7 @@ def test_sys_exit_keeps_its_status_and_waits_as_an_end_does(leave: str, status: 
     """)
 
     assert ended.status == status
-    assert ended.out == "ran late\n"
+    assert ended.said == ["ran late"]
     assert ended.err == ("no\n" if "no" in leave else "")
 
 
@@ -125,29 +129,59 @@ def test_a_failed_task_nobody_asked_for_does_not_change_the_status() -> None:
     assert (ended.status, ended.err) == (0, "")
 
 
-def test_ctrl_c_while_a_result_is_waited_for_cancels_and_ends() -> None:
-    with Script("""
-        blocker = threading.Event()
+@pytest.mark.parametrize("load", ["", "fanflow.load(config())"], ids=["embedded", "threads"])
+def test_ctrl_c_while_a_result_is_waited_for_cancels_and_ends(load: str) -> None:
+    with Script(f"""
+        {load}
 
         @python_app
         def block():
             say("blocks")
-            blocker.wait(0.5)
+            mark("started")
+            time.sleep(0.5)
 
-        task = block()
-        after = give(task)
+        after = give(block())
+        wait_for_mark("started")
         say_when_main_waits()
         after.result()
     """) as script:
         script.wait_for("main waits")
-        script.interrupt()
+        script.press_ctrl_c()
         ended = script.end()
 
     assert ended.status == -signal.SIGINT
     assert ended.err.count("Traceback") == 1
     assert ended.err.endswith("KeyboardInterrupt\n")
-    assert ended.out == "blocks\nmain waits\n"
+    assert ended.said == ["blocks", "main waits"]
     assert ended.seconds < 8
+
+
+def test_ctrl_c_kills_what_does_not_end_in_a_worker_and_leaves_no_process() -> None:
+    with Script("""
+        @python_app
+        def for_ever():
+            open("pid", "w").write(str(os.getpid()))
+            mark("started")
+            while True:
+                try:
+                    time.sleep(0.01)
+                except BaseException:
+                    pass
+
+        task = for_ever()
+        wait_for_mark("started")
+        say_when_main_waits()
+        task.result()
+    """) as script:
+        script.wait_for("main waits")
+        began = time.monotonic()
+        script.press_ctrl_c()
+        ended = script.end()
+
+    assert ended.status == -signal.SIGINT
+    assert time.monotonic() - began < 5
+    assert ended.err.count("Traceback") == 1
+    wait_until(lambda: not psutil.pid_exists(int(Path("pid").read_text(encoding="ascii"))), 5)
 
 
 def test_ctrl_c_in_a_with_block_cancels_what_has_not_started() -> None:
@@ -174,8 +208,10 @@ def test_ctrl_c_in_a_with_block_cancels_what_has_not_started() -> None:
     assert ended.out.replace("blocks\n", "") == "main waits\ncancelled 5\n"
 
 
-def test_a_task_that_never_ends_is_named_and_a_second_ctrl_c_leaves_at_once() -> None:
+def test_a_thread_that_never_ends_is_named_and_a_second_ctrl_c_leaves_at_once() -> None:
     with Script("""
+        fanflow.load(config())
+
         @python_app
         def for_ever():
             say("started")
@@ -199,6 +235,8 @@ def test_a_task_that_never_ends_is_named_and_a_second_ctrl_c_leaves_at_once() ->
 
 def test_ctrl_c_while_the_end_of_the_script_waits_cancels_and_a_second_one_leaves() -> None:
     with Script("""
+        fanflow.load(config(exit_mode="wait"))
+
         @python_app
         def for_ever():
             say("started")
@@ -218,6 +256,24 @@ def test_ctrl_c_while_the_end_of_the_script_waits_cancels_and_a_second_one_leave
     assert not any(noise in ended.err for noise in NOISE), ended.err
     assert ended.status == -signal.SIGINT
     assert ended.seconds < 10
+
+
+def test_ctrl_c_while_the_embedded_default_waits_at_the_end_kills_what_runs() -> None:
+    with Script("""
+        @python_app
+        def for_ever():
+            while True:
+                time.sleep(0.01)
+
+        give(for_ever())
+    """) as script:
+        script.wait_for("waiting for 2 tasks", in_errors=True)
+        began = time.monotonic()
+        script.press_ctrl_c()
+        ended = script.end()
+
+    assert (ended.status, ended.err) == (-signal.SIGINT, "fanflow: cancelling; Ctrl-C again leaves at once\n")
+    assert time.monotonic() - began < 5
 
 
 def test_a_pool_of_processes_ends_with_the_script() -> None:

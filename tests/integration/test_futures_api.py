@@ -7,9 +7,18 @@ import pytest
 
 import fanflow
 from fanflow import AppFuture, DataFlowKernel, join_app
+from fanflow.codec.pickling import find_unpicklable
 from fanflow.errors import DependencyError, WaitInCallbackError
 from tests.integration.kernels import failing, same, waiting
 from tests.leaks import wait_until
+
+
+class Box:
+    """Of a type that nobody looks into."""
+
+    def __init__(self, inside: object) -> None:
+        self.inside = inside
+
 
 # -- a future of the standard library -------------------------------------------------------------
 
@@ -176,8 +185,17 @@ def test_a_future_cannot_be_copied_into_a_second_one(kernel: DataFlowKernel) -> 
     future = same(3)
     future.result()
 
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="a future stays in its process"):
         copy.deepcopy(future)
+
+
+def test_a_future_in_an_argument_of_an_unknown_type_is_named_when_it_cannot_be_sent(
+    kernel: DataFlowKernel,
+) -> None:
+    path, reason = find_unpicklable(Box(same(3)), "args[0]")
+
+    assert path == "args[0].inside"
+    assert reason.startswith("TypeError: a future stays in its process; fanflow waits for those that are arg")
 
 
 def test_asyncio_wait_is_refused_instead_of_hanging(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
+from typing import NoReturn
 
 from fanflow.model.files import File
-from fanflow.runtime.futures import AppFuture, outcome_of
+from fanflow.runtime.futures import AppFuture, outcome_of, refuse_to_leave
 
 
 class DataFuture(Future[File]):
@@ -72,6 +73,9 @@ class DataFuture(Future[File]):
     def cancelled(self) -> bool:
         """Always False: if its task is cancelled it raises `CancelledError`."""
         return False
+
+    def __reduce__(self) -> NoReturn:
+        refuse_to_leave()
 
     def __repr__(self) -> str:
         state = "done" if self.done() else "not done"

@@ -17,7 +17,7 @@ from concurrent.futures._base import (
     _Waiter,  # pyright: ignore[reportPrivateUsage]
 )
 from contextlib import suppress
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar, cast
 
 from fanflow.core.events import CancelRequested
 from fanflow.core.task import Task
@@ -349,6 +349,9 @@ class AppFuture(Future[R], Generic[R]):
                 )
             return kernel.lift(getattr, self._as_object(), name)
 
+    def __reduce__(self) -> NoReturn:
+        refuse_to_leave()
+
     def _as_object(self) -> AppFuture[object]:
         """Itself, for code that does not care what the result is."""
         return cast("AppFuture[object]", self)
@@ -356,6 +359,18 @@ class AppFuture(Future[R], Generic[R]):
     def __repr__(self) -> str:
         state = "cancelled" if self._state is CANCELLED_AND_NOTIFIED else self.task.state.name
         return f"<AppFuture of task {self.tid} ({self.app.name}) {state}>"
+
+
+def refuse_to_leave() -> NoReturn:
+    """A future was about to be sent to another process.
+
+    Raises:
+        TypeError: Always.
+    """
+    raise TypeError(
+        "a future stays in its process; fanflow waits for those that are arguments, or inside a list, tuple, "
+        "set, dict or dataclass that is one, and sends their results"
+    )
 
 
 def until_done(future: Future[R]) -> Generator[object, None, None]:
