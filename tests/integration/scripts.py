@@ -46,6 +46,9 @@ def say_when_main_waits():
 def config(**options):
     return Config(executors=[ThreadPoolExecutor(max_threads=2)], **options)
 
+def warm_up():
+    python_app(abs)(1).result()
+
 def mark(name):
     open(name, "w").close()
 

@@ -2,13 +2,16 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 import fanflow
 from fanflow import Config, DataFlowKernel, python_app
+from fanflow.errors import NoDataFlowKernelError
 from tests.integration.engines import TwoWorkers, engine_of, warm_zero_copy
 from tests.leaks import descendants, wait_until
 
@@ -46,6 +49,13 @@ def die() -> None:
 
 @python_app
 def sleep(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
+@python_app
+def mark_and_sleep(mark: Path, seconds: float) -> float:
+    mark.touch()
     time.sleep(seconds)
     return seconds
 
@@ -118,6 +128,36 @@ def test_a_new_interchange_takes_over_when_one_is_killed(kernel: DataFlowKernel)
 
     assert [future.result(timeout=30) for future in futures] == list(range(1, 501))
     assert first not in server.pids.values()
+
+
+def test_what_runs_when_the_kernel_is_cleaned_up_ends_and_what_waits_does_not_start(
+    kernel: DataFlowKernel, tmp_path: Path
+) -> None:
+    running = [mark_and_sleep(tmp_path / f"started {number}", 0.5) for number in range(2)]
+    waiting = [mark_and_sleep(tmp_path / f"never {number}", 0.0) for number in range(20)]
+    wait_until(lambda: len(list(tmp_path.glob("started *"))) == 2, 30.0)
+
+    kernel.cleanup()
+
+    assert [future.result(timeout=0) for future in running] == [0.5, 0.5]
+    assert all(isinstance(future.exception(timeout=0), NoDataFlowKernelError) for future in waiting)
+    assert list(tmp_path.glob("never *")) == []
+
+
+def test_a_task_that_is_cancelled_while_the_kernel_waits_for_it_holds_it_up_no_longer(
+    kernel: DataFlowKernel, tmp_path: Path
+) -> None:
+    stuck = mark_and_sleep(tmp_path / "started", 60.0)
+    wait_until((tmp_path / "started").exists, 30.0)
+    began = time.monotonic()
+    cleaning = threading.Thread(target=kernel.cleanup)
+    cleaning.start()
+    wait_until(lambda: kernel.cleanup_called, 5.0)
+
+    assert stuck.cancel()
+    cleaning.join(9.0)
+
+    assert time.monotonic() - began < 9.0
 
 
 def test_no_process_is_left_when_the_kernel_ends(kernel: DataFlowKernel) -> None:

@@ -15,6 +15,7 @@ NOISE = ("Traceback", "Exception ignored", "Error in atexit", "Fatal", "daemon t
 
 def test_the_embedded_default_waits_for_its_tasks_and_says_nothing_when_they_are_quick() -> None:
     ended = run("""
+        warm_up()
         for number in range(4):
             give(number)
     """)
@@ -36,6 +37,8 @@ def test_the_embedded_default_says_after_a_second_what_it_waits_for() -> None:
 
 def test_tasks_that_callbacks_and_joins_submit_are_waited_for_too() -> None:
     ended = run("""
+        warm_up()
+
         @join_app
         def later():
             return give("joined", 0.05)
@@ -108,6 +111,7 @@ def test_an_exception_in_the_script_is_shown_and_not_waited_with() -> None:
 @pytest.mark.parametrize(("leave", "status"), [("sys.exit(3)", 3), ("sys.exit()", 0), ("sys.exit('no')", 1)])
 def test_sys_exit_keeps_its_status_and_waits_as_an_end_does(leave: str, status: int) -> None:
     ended = run(f"""
+        warm_up()
         give("late", 0.2)
         {leave}
     """)

@@ -233,7 +233,7 @@ class Blocks:
 
     def _decide(self, facts: Facts) -> None:
         self._is_asking = False
-        if self._has_ended:
+        if self._has_ended or not self._engine.is_usable:
             return
         decision = self._policy(self._view(facts))
         now = self._loop.now()

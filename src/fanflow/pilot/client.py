@@ -251,7 +251,8 @@ class ClientCore:
             self.failures.append(
                 f"manager {header.uid} of block {header.block} on {header.host}: {header.reason}"
             )
-        _log.warning("manager %s of block %s on %s left: %s", *_who(header), header.host, header.reason)
+        level = logging.INFO if header.block in self.draining else logging.WARNING
+        _log.log(level, "manager %s of block %s on %s left: %s", *_who(header), header.host, header.reason)
         self._on_manager(header)
 
     def _on_refused(self, header: wire.ManagerRefused, frames: Frames) -> None:

@@ -131,7 +131,9 @@ class Engine:
         """Bytes of one call's arguments, or of one result; settable until `start`."""
         self.gives_up = True
         """It fails by itself when managers cannot work; False: who starts them decides that."""
+        self._blocks_admitted: set[str] = set()
         self._ends = threading.Event()
+        self._hears_end = threading.Event()
         self._drains = False
         self._ended = threading.Event()
         self.mailbox = Mailbox()
@@ -193,6 +195,7 @@ class Engine:
     def admit(self, block: str) -> Access:
         """Let the managers of a block in; returns what goes into their `ManagerConfig`."""
         access, public_key = self._transport.admit(block)
+        self._blocks_admitted.add(block)
         if public_key:
             self._send([[wire.encode(wire.Admit(block, public_key))]])
         return access
@@ -208,6 +211,7 @@ class Engine:
     def revoke(self, block: str) -> None:
         """A block has ended: its managers are not let in any more."""
         self._transport.revoke(block)
+        self._blocks_admitted.discard(block)
         self.core.draining.discard(block)
         self._send([[wire.encode(wire.Revoke(block))]])
 
@@ -241,20 +245,20 @@ class Engine:
         self._send(messages)
         if lost:
             self._sink(lost)
+        self._end_if_done()
 
     def close(self, *, drain: bool, deadline: float) -> None:
-        """End the processes. What is still open is reported as lost. Not the kernel thread."""
+        """End the processes, when what runs has ended. What is still open is lost. Not the kernel thread."""
         if not self._is_started:
             self._remove()
             return
         first = not self._ends.is_set()
-        self._drains = drain and first
-        self._ends.set()
         if first:
+            self._drains = drain
+            self._ends.set()
             self.mailbox.post(self._on_close)
-        if self._drains and not self._ended.wait(deadline):
-            self._drains = False  # what has not ended by now is dropped
-            self.mailbox.post(self._on_close)
+        if self._hears_end.wait(_ANSWER_S) and not self._ended.wait(deadline):
+            self.mailbox.post(self._end)  # what has not ended by now is dropped
         if not self._ended.wait(_ANSWER_S):
             _log.error("executor %r: the kernel thread does not answer; its processes are killed", self.label)
         if first:
@@ -272,12 +276,20 @@ class Engine:
     # -- what the loop says -----------------------------------------------------------------------
 
     def _on_close(self) -> None:
-        """Asked to end: at once, or when everything has ended."""
-        if not self._ended.is_set() and (not self._drains or not self.core.open):
+        """Asked to end: when everything has ended, or when what runs has."""
+        self._hears_end.set()
+        self._end_if_done()
+        if not self._drains and not self._ended.is_set():
+            self.drain(sorted(self._blocks_admitted))  # managers give back what has not started
+
+    def _end_if_done(self) -> None:
+        if self._hears_end.is_set() and not (self.core.open and (self._drains or self.core.managers)):
             self._end()
 
     def _end(self) -> None:
-        """Leave the loop, and report what is open."""
+        """Leave the loop, and report what is open. Idempotent."""
+        if self._ended.is_set():
+            return
         self.blocks.end()
         self.mailbox.close(self.loop)
         self.loop.unwatch(self.fork_server.fileno())
@@ -293,8 +305,7 @@ class Engine:
 
     def _on_messages(self) -> None:
         self._take_messages()
-        if self._ends.is_set() and not self.core.open:
-            self._end()
+        self._end_if_done()
 
     def _take_messages(self) -> int:
         messages = list(receive_all(self._socket, _MOST_PER_TURN))
@@ -313,7 +324,7 @@ class Engine:
             self.fail(RuntimeError(f"the fork server of executor {self.label!r} died"))
 
     def _on_interchange_ended(self, status: int) -> None:
-        if self._ends.is_set() or self.failure is not None:
+        if self._ended.is_set() or self.failure is not None:
             return
         now = self.loop.now()
         self._deaths = [when for when in self._deaths if now - when < _RESTART_WINDOW_S] + [now]

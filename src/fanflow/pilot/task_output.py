@@ -16,7 +16,7 @@ BYTES_PER_SECOND: Final = 1 << 16
 
 _SENDINGS_PER_SECOND: Final = 10
 _MOST_SENDINGS: Final = 10
-"""Sendings in quick succession while tasks run. A first line that waited for a second one might wait for hours."""
+"""Sendings in quick succession while tasks run: a line that waited for the next might wait for hours."""
 
 _MOST_AT_ONCE: Final = 1 << 15
 

@@ -40,10 +40,10 @@ class Ending(Protocol):
         ...
 
 
-live: set[Ending] = set()
 interrupted = threading.Event()
 """Ctrl-C ended the script, or its wait for tasks."""
 
+live: set[Ending] = set()
 """Those that have not been cleaned up, forgotten ones included: their tasks are still open."""
 
 
@@ -106,7 +106,7 @@ def _wait(one: Ending) -> None:
     began = time.monotonic()
     if not one.kernel.wait(_SAY_AFTER_S):
         left = len(one.kernel.core.tasks)
-        _say(f"the script has ended; waiting for {left} tasks (Ctrl-C cancels them)")
+        _say(f"the script has ended; waiting for {left} task{'s' * (left != 1)} (Ctrl-C cancels them)")
     wait_for_all(one.kernel)
     _log.info("waited %.1f s for tasks at the end of the script", time.monotonic() - began)
 
