@@ -362,11 +362,7 @@ class AppFuture(Future[R], Generic[R]):
 
 
 def refuse_to_leave() -> NoReturn:
-    """A future was about to be sent to another process.
-
-    Raises:
-        TypeError: Always.
-    """
+    """A future is about to be pickled."""
     raise TypeError(
         "a future stays in its process; fanflow waits for those that are arguments, or inside a list, tuple, "
         "set, dict or dataclass that is one, and sends their results"
