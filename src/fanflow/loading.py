@@ -233,6 +233,8 @@ def _executor_specs(settings: KernelSettings) -> tuple[ExecutorSpec, ...]:
         return settings.executors
     if current_defaults().load_without_config == "threads":
         return (ThreadPoolExecutor(),)
+    if not sys.platform.startswith("linux"):  # pragma: no cover - worker processes need Linux
+        return (ThreadPoolExecutor(max_threads=os.cpu_count() or 1),)
     from fanflow.pilot.executor import HighThroughputExecutor  # programs that name others do not need it
 
     return (HighThroughputExecutor(),)

@@ -159,3 +159,11 @@ def test_the_program_of_a_launch_command_is_replaced_and_its_places_are_filled()
 def test_a_launch_command_that_cannot_work_is_refused(launch_cmd: str, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         launch_command(frozen(launch_cmd=launch_cmd), Path("/c"), "0", 1, Path("/run"))
+
+
+def test_another_system_than_linux_is_refused_with_what_to_use_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    executor = HighThroughputExecutor()
+    monkeypatch.setattr("sys.platform", "darwin")
+
+    with pytest.raises(ConfigurationError, match=r"needs Linux, and this is darwin; use ThreadPoolExecutor"):
+        executor.build(CONTEXT)

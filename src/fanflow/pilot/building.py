@@ -52,6 +52,11 @@ def build_engine(
     Raises:
         ConfigurationError: The options do not fit this machine, or the provider's are wrong.
     """
+    if not sys.platform.startswith("linux"):
+        raise ConfigurationError(
+            f"HighThroughputExecutor(label={options.label!r}) needs Linux, and this is {sys.platform}; "
+            f"use ThreadPoolExecutor, or ExecutorAdapter with a process pool"
+        )
     scripts = ScriptContext(context.run_dir / "submit_scripts")
     copies = forked_copies(options, provider)
     source = BlockSource(
