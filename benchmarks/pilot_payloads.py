@@ -56,5 +56,5 @@ def arrays(settings: Settings) -> list[Measurement]:
 def bash(settings: Settings) -> list[Measurement]:
     count = settings.size(500, 100)
     with engine_loaded():
-        (rate,) = interleave(settings.rounds(3), lambda: count / wall_seconds(lambda: run_apps(count)))
+        (rate,) = interleave(settings.rounds(7), lambda: count / wall_seconds(lambda: run_apps(count)))
     return [largest(f"{count} times `true`", rate, "apps/s", budget=at_least(LEAST_APPS_PER_S))]

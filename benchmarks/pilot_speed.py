@@ -79,7 +79,7 @@ def speed(settings: Settings) -> list[Measurement]:
     with engine_loaded():
         clock = TreeClock(descendants())
         few = Turns(settings.size(10_000, 2_000), settings.rounds(9), clock)
-        many = Turns(settings.size(200_000, 20_000), settings.rounds(3), clock)
+        many = Turns(settings.size(200_000, 20_000), settings.rounds(5), clock)
     return [
         *few.costs(),
         *many.costs(),

@@ -146,6 +146,8 @@ def unpack_outcome(data: bytes | memoryview, attempt: AttemptId, name: str = "?"
         attempt: The attempt that it belongs to.
         name: The app's name, for messages.
     """
+    if data == _NONE:
+        return Returned(attempt, None)
     try:
         if data[0] == _ERROR_CODE:
             return Raised(attempt, unpack_error(memoryview(data)[1:]))

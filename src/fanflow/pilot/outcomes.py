@@ -22,7 +22,7 @@ def pick(
     items: Sequence[wire.ResultItem], blob: bytes | memoryview, attempts: Set[int]
 ) -> tuple[wire.Results, bytes]:
     """Header and payloads of the first outcome of each of these attempts."""
-    left, kept, parts = set(attempts), list[wire.ResultItem](), list[memoryview]()
+    left, kept, parts = set(attempts), list[wire.ResultItem](), list[bytes | memoryview]()
     for item, part in zip(items, wire.split(items, blob), strict=True):
         if item.attempt in left:
             left.discard(item.attempt)

@@ -355,19 +355,24 @@ decode_to_manager = msgspec.msgpack.Decoder(ToManager).decode
 encode = _encoder.encode
 
 
-def split(items: Sequence[TaskItem] | Sequence[ResultItem], blob: bytes | memoryview) -> list[memoryview]:
+def split(
+    items: Sequence[TaskItem] | Sequence[ResultItem], blob: bytes | memoryview
+) -> list[bytes | memoryview]:
     """The payloads of small items; an empty one stands in the place of each large item.
 
     Raises:
         ValueError: The frame is not exactly as long as the items say.
     """
-    view = memoryview(blob)
-    parts: list[memoryview] = []
+    parts: list[bytes | memoryview] = []
     start = 0
+    is_sound = True
     for item in items:
-        end = start + (item.size if item.size <= INLINE_LIMIT else 0)
-        parts.append(view[start:end])
+        size = item.size
+        end = start + size if size <= INLINE_LIMIT else start
+        if size < 0:
+            is_sound = False
+        parts.append(blob[start:end])
         start = end
-    if start != len(view) or any(item.size < 0 for item in items):
-        raise ValueError(f"payloads of {len(view)} bytes do not fit {len(items)} items of {start} bytes")
+    if start != len(blob) or not is_sound:
+        raise ValueError(f"payloads of {len(blob)} bytes do not fit {len(items)} items of {start} bytes")
     return parts
