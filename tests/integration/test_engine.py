@@ -61,6 +61,11 @@ def mark_and_sleep(mark: Path, seconds: float) -> float:
 
 
 @python_app
+def debug() -> None:
+    breakpoint()  # noqa: T100
+
+
+@python_app
 def repeat(data: bytes, times: int) -> bytes:
     return data * times
 
@@ -88,6 +93,11 @@ def test_an_exception_comes_back_as_itself_with_its_remote_traceback(kernel: Dat
 
     assert any("in fail" in note for note in caught.value.__notes__)
     assert add(1).result(timeout=30) == 2
+
+
+def test_a_breakpoint_in_a_worker_says_how_to_debug(kernel: DataFlowKernel) -> None:
+    with pytest.raises(RuntimeError, match="no terminal; set FANFLOW_INLINE=1"):
+        debug().result(timeout=30)
 
 
 def test_a_payload_beyond_a_megabyte_travels_both_ways(kernel: DataFlowKernel) -> None:

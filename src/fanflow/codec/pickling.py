@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
+import io
 import pickle
 import sys
 import time
+import types
+from collections import ChainMap
 from typing import Any
 
 from fanflow.codec.parts import parts
@@ -62,12 +66,32 @@ def dumps(value: Any, buffers: list[pickle.PickleBuffer] | None = None) -> bytes
 
 
 def _cloudpickle_dumps(value: Any, buffers: list[pickle.PickleBuffer] | None) -> bytes:
-    if buffers is None:
-        data: bytes = _cloudpickle().dumps(value, PROTOCOL)
-    else:
+    keep = None
+    if buffers is not None:
         buffers.clear()
-        data = _cloudpickle().dumps(value, PROTOCOL, buffer_callback=buffers.append)
-    return data
+        keep = buffers.append
+    with io.BytesIO() as file:
+        _pickler()(file, PROTOCOL, buffer_callback=keep).dump(value)
+        return file.getvalue()
+
+
+@functools.cache
+def _pickler() -> Any:
+    """Cloudpickle's, but code keeps the name of its file, without which tracebacks show no source lines."""
+    cloudpickler: Any = _cloudpickle().Pickler
+    reduce: Any = cloudpickler.dispatch_table[types.CodeType]
+
+    def reduce_code(code: types.CodeType) -> tuple[Any, ...]:
+        function, arguments = reduce(code)
+        named = [code.co_filename if _is_placeholder(part) else part for part in arguments]
+        return function, tuple(named)
+
+    table = ChainMap({types.CodeType: reduce_code}, cloudpickler.dispatch_table)
+    return type("Pickler", (cloudpickler,), {"dispatch_table": table})
+
+
+def _is_placeholder(part: Any) -> bool:
+    return isinstance(part, str) and part == "<dynamic-code>"  # cloudpickle 3.1.2 and later
 
 
 def _cloudpickle() -> Any:

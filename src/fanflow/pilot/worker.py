@@ -10,7 +10,7 @@ import socket
 import sys
 import time
 import traceback
-from typing import Final
+from typing import Final, NoReturn
 
 from fanflow.codec.buffers import Pieces, size_of
 from fanflow.codec.calls import pack_raised, run_parts
@@ -74,6 +74,8 @@ class Worker:
         """Run tasks until the manager closes the connection."""
         enter_worker()
         self._output.install()
+        if "PYTHONBREAKPOINT" not in os.environ:
+            sys.breakpointhook = _refuse_breakpoint
         self._surroundings = Surroundings((sys.stdout, sys.stderr))
         try:
             self._stream.sendall(HEADER.pack(READY, 0, os.getpid(), 0))
@@ -215,6 +217,13 @@ class Worker:
         data = text.encode("utf-8", "replace")
         self._send()  # what was printed must not come before the results of earlier attempts
         self._stream.sendall(HEADER.pack(PRINTED, self._attempt, is_error, len(data)) + data)
+
+
+def _refuse_breakpoint(*args: object, **kwargs: object) -> NoReturn:
+    raise RuntimeError(
+        "breakpoint() in a worker process, which has no terminal; "
+        "set FANFLOW_INLINE=1 to run tasks where the program runs"
+    )
 
 
 def work(ends: WorkerEnds, log: str, max_message: int) -> None:
