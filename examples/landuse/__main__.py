@@ -16,7 +16,7 @@ from rich.console import Console
 import fanflow
 from examples.landuse import imagery, pipeline, report
 from examples.landuse.analysis import Analysis
-from fanflow import Config, ThreadPoolExecutor
+from fanflow import Config, HighThroughputExecutor
 
 FULL_ACCURACY = 0.988
 """Least balanced accuracy at full size. The method reaches 0.992."""
@@ -39,11 +39,16 @@ def workers(text: str) -> int:
     return int(text)
 
 
+def usable_cores() -> int:
+    """Cores that this program may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m examples.landuse", description="Map land use from NASA's Blue Marble picture."
     )
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cpus = usable_cores()
     parser.add_argument(
         "--tiles", type=grid, default=(8, 4), metavar="CxR", help="columns x rows (default: 8x4)"
     )
@@ -89,12 +94,14 @@ def make_plan(options: argparse.Namespace) -> pipeline.Plan:
     )
 
 
-def run(plan: pipeline.Plan, console: Console, *, threads: int) -> Analysis:
-    """Run the dataflow and show its progress."""
-    config = Config(
-        executors=[ThreadPoolExecutor(label="landuse", max_threads=threads)],
-        run_dir=str(plan.out / "runinfo"),
+def run(plan: pipeline.Plan, console: Console, *, count: int) -> Analysis:
+    """Run the dataflow in so many worker processes, and show its progress."""
+    executor = HighThroughputExecutor(
+        label="landuse",
+        cores_per_worker=min(1.0, usable_cores() / count),
+        max_workers_per_node=count,
     )
+    config = Config(executors=[executor], run_dir=str(plan.out / "runinfo"))
     with fanflow.load(config):
         flow = pipeline.start(plan)
         report.follow(flow.stages, console)
@@ -121,7 +128,7 @@ def main(arguments: list[str] | None = None) -> int:
         f"{width} x {height} pixels in {len(plan.tiles)} tiles, {options.workers} at a time", highlight=False
     )
     try:
-        found = run(plan, console, threads=options.workers)
+        found = run(plan, console, count=options.workers)
     except report.StageError as error:
         complaints.print(f"FAILED: {error}", markup=False, soft_wrap=True)
         return 1

@@ -2,15 +2,17 @@
 
 import ctypes
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 import fanflow
-from fanflow import AppFuture, Config, DataFlowKernel, bash_app, python_app
+from fanflow import AppFuture, Config, DataFlowKernel, HighThroughputExecutor, bash_app, python_app
 from fanflow.errors import DependencyError, InvalidResourceSpecification, TaskExitedError
 from fanflow.pilot.errors import WorkerLost
 from tests.integration.engines import TwoWorkers, warm_zero_copy
@@ -90,6 +92,13 @@ def run_for(seconds: float, mark: str) -> None:
     time.sleep(seconds)
 
 
+def wait_for(started: Path, gate: Path) -> str:
+    started.touch()
+    while not gate.exists():
+        time.sleep(0.01)
+    return "waited"
+
+
 @pytest.mark.parametrize(
     ("app", "cause", "how", "trace"),
     [
@@ -120,6 +129,25 @@ def test_a_task_that_ends_its_worker_is_tried_three_times_and_explained(
     assert trace in notes
     assert len(notes) < 12_000
     assert [future.result(timeout=20) for future in before + after] == [*range(1, 501)] * 2
+
+
+def test_a_task_whose_manager_was_killed_runs_again_and_says_which_one_it_was(
+    kernel: DataFlowKernel, tmp_path: Path
+) -> None:
+    kernel.add_executors([HighThroughputExecutor(label="htex", max_workers_per_node=1)])
+    htex = cast("HighThroughputExecutor", kernel.executors["htex"])
+    gate = tmp_path / "gate"
+    task = python_app(wait_for, executors=["htex"])(tmp_path / "started", gate)
+    wait_until((tmp_path / "started").exists, 20.0)
+    [manager] = htex.connected_managers()
+
+    os.kill(cast("int", manager["process_id"]), signal.SIGKILL)
+    gate.touch()
+
+    assert task.result(timeout=30) == "waited"
+    assert f"ManagerLost: Task failure due to loss of manager {manager['manager']} on host" in str(
+        task.explain()
+    )
 
 
 def test_sys_exit_ends_its_own_task_only(kernel: DataFlowKernel) -> None:

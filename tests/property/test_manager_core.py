@@ -240,7 +240,7 @@ def test_nothing_is_held_after_a_manager_was_abandoned(events: list[tuple[str, i
         getattr(script, name)(argument)
         script.manager.perform()
 
-    script.manager.core.abandon("the test says so")
+    script.manager.core.abandon("the test says so", "0123456789ab")
     script.manager.workers.clear()
     script.manager.perform()
 

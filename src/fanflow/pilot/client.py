@@ -186,7 +186,7 @@ class ClientCore:
                     pieces = self._arriving.finish(item.attempt, item.size)
                 except AssemblyError as error:  # the others in this message have come to no harm
                     _log.error("the result of attempt %d came incomplete: %s", item.attempt, error)
-                    self._lost(call, wire.Loss("manager", detail=str(error), blames_task=False))
+                    self._lost(call, wire.Loss("manager", detail=str(error), blames_task=False, manager="?"))
                     continue
             if self.failures:
                 self.failures.clear()
@@ -216,7 +216,7 @@ class ClientCore:
         elif loss.cause == "cancelled":
             self._events.append(Lost(attempt, CancelledError(f"attempt {attempt} was cancelled")))
         elif loss.cause == "manager":
-            lost = ManagerLost(str(loss.worker), loss.host, detail=loss.detail)
+            lost = ManagerLost(loss.manager, loss.host, detail=loss.detail)
             self._events.append(Lost(attempt, lost, blames_task=loss.blames_task))
         else:
             died = WorkerLost(loss.worker, loss.host, cause=loss.cause, detail=loss.detail)

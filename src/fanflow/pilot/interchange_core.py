@@ -394,6 +394,6 @@ class InterchangeCore:
         manager.holds -= attempts
         if not manager.holds:
             manager.idle_since = self._now
-        loss = wire.Loss(cause, host=manager.host, detail=detail, blames_task=False)
+        loss = wire.Loss(cause, host=manager.host, detail=detail, blames_task=False, manager=manager.uid)
         items = [wire.ResultItem(attempt, 0, lost=loss) for attempt in sorted(attempts)]
         self._outbox.tell(wire.Results(items), b"")

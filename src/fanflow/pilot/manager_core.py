@@ -152,13 +152,13 @@ class ManagerCore:
         self._give_back(self._line.clear())
         self._orders.look.extend(slot.number for slot in self.slots if len(slot.sent) > 1)
 
-    def abandon(self, reason: str) -> None:
-        """The manager ends now: what has not started goes back, what runs is lost."""
+    def abandon(self, reason: str, uid: str) -> None:
+        """The manager, which has this uid, ends now: what has not started goes back, what runs is lost."""
         self.is_draining = True
         self._give_back(self._line.clear())
         for slot in self.slots:
             for attempt in slot.sent:
-                loss = Loss("manager", slot.number, self._host, reason, blames_task=False)
+                loss = Loss("manager", slot.number, self._host, reason, blames_task=False, manager=uid)
                 self._lose(attempt, loss)
             slot.clear()
 

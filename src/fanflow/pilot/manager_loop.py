@@ -115,7 +115,7 @@ class ManagerLoop:
         _log.info("manager %s ends: %s", self._uid, self._ending)
         if self._status:  # what a batch job writes is looked at first
             sys.stderr.write(f"fanflow manager {self._uid} ends: {self._ending}; see {self._node.logs}\n")
-        self._core.abandon(f"manager {self._uid} ended: {self._ending}")
+        self._core.abandon(f"manager {self._uid} ended: {self._ending}", self._uid)
         self._report(self._core.take_orders(time.monotonic()), time.monotonic())
         if self._peer.is_accepted:
             self._peer.send(wire.Leave(self._ending, is_failure=self._is_unfit))
@@ -259,9 +259,8 @@ class ManagerLoop:
             return False
         if connection != self._peer.connections and item.lost is None:
             detail = "its result was on the way when the interchange was lost"
-            item = wire.ResultItem(
-                item.attempt, 0, lost=wire.Loss("manager", host=self._host, detail=detail, blames_task=False)
-            )
+            loss = wire.Loss("manager", -1, self._host, detail, blames_task=False, manager=self._uid)
+            item = wire.ResultItem(item.attempt, 0, lost=loss)
         self._peer.send(wire.Results([item]), b"")
         return True
 

@@ -92,6 +92,8 @@ class Loss(msgspec.Struct, array_like=True, gc=False):
     """In words: which signal or status, which limit, the end of standard error."""
     blames_task: bool = True
     """Whether it was running when its worker died unexpectedly; otherwise it is just queued again."""
+    manager: str = ""
+    """Uid of the manager, where that one is lost."""
 
 
 # -- both directions -----------------------------------------------------------------------------
