@@ -231,12 +231,12 @@ def test_a_class_of_main_comes_back_as_the_same_class() -> None:
 
 def test_the_traceback_of_a_function_that_was_sent_names_its_file() -> None:
     script: dict[str, Callable[[], object]] = {"__name__": "__main__"}  # type: ignore[dict-item]
-    exec(compile("def fail():\n    return (lambda: 1 / 0)()\n", "/home/ada/script.py", "exec"), script)  # noqa: S102
+    exec(compile("def fail():\n    return (lambda: 1 / 0)()\n", "/srv/ada/script.py", "exec"), script)  # noqa: S102
 
     error = error_of(make_launch(script["fail"]))
 
     note = "".join(error.__notes__)
-    assert note.count('File "/home/ada/script.py", line 2') == 2
+    assert note.count('File "/srv/ada/script.py", line 2') == 2
 
 
 def test_large_values_arrive_whole() -> None:
