@@ -196,6 +196,7 @@ MADE = {
     "JoinError": lambda: JoinError([(DependencyError([(ValueError("x"), "task 1")], 2), "task 2")], 3),
     "PicklingError": lambda: errors.PicklingError("argument 1", "args[0].handle", "no"),
     "ExecutorError": lambda: errors.ExecutorError("threads", "gone"),
+    "ScalingFailed": lambda: errors.ScalingFailed("htex", "no job"),
     "BadStateException": lambda: errors.BadStateException("threads", OSError("gone")),
     "UnsupportedFeatureError": lambda: errors.UnsupportedFeatureError("resources", "threads", "htex"),
     "InvalidResourceSpecification": lambda: errors.InvalidResourceSpecification({"gpus"}, "none here"),
