@@ -140,14 +140,26 @@ def test_a_running_call_is_stopped_by_its_cancel(executor: HighThroughputExecuto
 def test_a_shutdown_ends_calls_without_an_outcome() -> None:
     executor = HighThroughputExecutor(max_workers_per_node=1)
     executor.start()
+    assert executor.submit(abs, {}, -1).result(PATIENCE_S) == 1
     futures = [executor.submit(time.sleep, {}, 60) for _ in range(3)]
+    began = time.monotonic()
 
     executor.shutdown()
     executor.shutdown()
 
     assert not wait(futures, 5.0).not_done
+    assert time.monotonic() - began < 8.0
     with pytest.raises(CancelledError):
         futures[0].result()
+
+
+def test_a_call_after_the_shutdown_says_that_it_does_not_run() -> None:
+    executor = HighThroughputExecutor(max_workers_per_node=1)
+    executor.start()
+    executor.shutdown()
+
+    with pytest.raises(ExecutorError, match=r"it is not running: start\(\) it"):
+        executor.submit(abs, None, -1)
 
 
 def test_what_is_given_up_ends_everything(executor: HighThroughputExecutor) -> None:

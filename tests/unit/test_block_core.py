@@ -53,6 +53,20 @@ def test_who_asks_for_blocks_by_hand_gets_them() -> None:
     assert stand.request() == []
 
 
+def test_a_block_whose_manager_has_connected_is_not_told_to_wait_for_one() -> None:
+    stand = Stand()
+    stand.queue()
+    before = stand.status
+
+    stand.core.manager_joined("0", "m", stand.now)
+
+    assert (before.state, before.message) == (
+        JobState.PENDING,
+        f"job {J0}; none of its managers has connected",
+    )
+    assert (stand.status.state, stand.status.message) == (JobState.RUNNING, "a manager of it has connected")
+
+
 def test_a_block_that_drains_still_counts_towards_the_limit() -> None:
     stand = Stand(1)
     stand.connect()

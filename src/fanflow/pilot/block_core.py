@@ -201,6 +201,8 @@ class BlockCore:
         block.left_at = None
         block.missed = 0
         self.pause.note_started()
+        if block.status.state is JobState.PENDING:
+            block.status = JobStatus(JobState.RUNNING, "a manager of it has connected")
         self._step(block, BlockSignal.STARTED, now)
         if block.state is BlockState.DRAINING:
             self._orders.drain.append(name)

@@ -119,11 +119,8 @@ class PilotFacade:
 
     def _driving(self) -> Driver:
         if self._driver is None:
-            how = (
-                "is run by a kernel: call an app"
-                if self._engine is not None
-                else "is not running: start() it"
-            )
+            by_kernel = self._engine is not None and self._engine.is_usable
+            how = "is run by a kernel: call an app" if by_kernel else "is not running: start() it"
             raise ExecutorError(self, f"it {how}")
         failure = self.engine.failure
         if failure is not None:

@@ -42,6 +42,9 @@ _MOST_PER_TURN: Final = 200
 _ANSWER_S: Final = 2.0
 """For the kernel thread to notice that the engine is to end."""
 
+_KILL_S: Final = 5.0
+"""For the fork server to end what it has forked."""
+
 _RECONNECT_MS: Final = 5
 """Until the interchange has bound its socket; it is on this host."""
 
@@ -263,7 +266,7 @@ class Engine:
             _log.error("executor %r: the kernel thread does not answer; its processes are killed", self.label)
         if first:
             self.blocks.join()
-            self.fork_server.close(max(1.0, deadline))
+            self.fork_server.close(max(_KILL_S, deadline))
             self._unpacker.close()
             self._printer.close()
             self._remove()

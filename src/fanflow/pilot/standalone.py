@@ -173,7 +173,7 @@ class Driver:
         with self._close_lock:
             if self._ends:
                 return
-            self.engine.close(drain=False, deadline=seconds)
+            self.engine.close(drain=False, deadline=0.0)  # what runs is not waited for
             self._ends = True
             self._loop.wake()
             self._thread.join(seconds)
