@@ -115,4 +115,7 @@ def _said(error: BaseException) -> str:
         text = str(error)
     except Exception:  # noqa: BLE001 - a user's __str__
         text = "(its text cannot be made)"
+    for note in getattr(error, "__notes__", ()):
+        if isinstance(note, str) and note.startswith("cause: "):
+            text += f" ({note.partition(chr(10))[0].removesuffix(' ends with:')})"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
