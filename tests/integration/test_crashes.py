@@ -127,6 +127,7 @@ def test_a_task_that_ends_its_worker_is_tried_three_times_and_explained(
     assert "lost 3 times" in notes
     assert "on its way down" in notes
     assert trace in notes
+    assert str(bad.explain()).count(f"(cause: {how}") == 4
     assert len(notes) < 12_000
     assert [future.result(timeout=20) for future in before + after] == [*range(1, 501)] * 2
 

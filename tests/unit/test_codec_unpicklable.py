@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import pytest
 
+from fanflow.codec import pickling
 from fanflow.codec.pickling import dumps, find_unpicklable
 
 LOCK = threading.Lock()
@@ -148,6 +149,14 @@ def test_a_deep_path_is_bounded() -> None:
 
     assert path == "x" + 40 * "[0]"
     assert "lock" in reason
+
+
+def test_a_value_for_which_there_is_no_time_at_all_is_named_as_a_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pickling, "_MOST_SECONDS", -1.0)
+
+    assert find_unpicklable(["x" * 100_000, LOCK], "x") == ("x", "")
 
 
 def test_a_wide_value_is_searched_in_bounded_time() -> None:

@@ -118,7 +118,7 @@ def find_unpicklable(obj: Any, root: str = "args[0]") -> tuple[str, str]:
 
     Returns:
         The path of the innermost part found, and what the pickler says of it. A reason that is
-        empty means that `obj` can be pickled after all.
+        empty means that `obj` can be pickled after all, as far as it was looked at.
     """
     return _Search().run(obj, root)
 
@@ -160,7 +160,10 @@ class _Search:
         self._above: set[int] = set()
 
     def run(self, obj: Any, root: str) -> tuple[str, str]:
-        path, error = root, self._failure(obj)
+        try:
+            path, error = root, self._failure(obj)
+        except _Overtime:
+            return root, ""
         if error is None:
             return root, ""
         for _ in range(_MOST_DEPTH):
