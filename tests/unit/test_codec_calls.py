@@ -301,3 +301,12 @@ def test_the_mark_of_a_worker_thread_is_seen_in_that_thread_only() -> None:
 
     assert seen == [None, "me"]
     assert current_worker() is None
+
+
+def test_calls_are_packed_while_another_thread_is_importing_cloudpickle(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    half_imported = types.ModuleType("cloudpickle")
+    monkeypatch.setitem(sys.modules, "cloudpickle", half_imported)
+
+    assert value_of(make_launch(tasks.echo, "words")) == "words"

@@ -102,8 +102,9 @@ def _cloudpickle() -> Any:
 
 def _has_modules_by_value() -> bool:
     """Whether the user has asked cloudpickle to send some modules' contents instead of references."""
-    cloudpickle = sys.modules.get("cloudpickle")
-    return cloudpickle is not None and bool(cloudpickle.list_registry_pickle_by_value())
+    # Another thread may be importing it at this moment: then nobody has asked it for anything yet.
+    listed = getattr(sys.modules.get("cloudpickle"), "list_registry_pickle_by_value", None)
+    return listed is not None and bool(listed())
 
 
 def find_unpicklable(obj: Any, root: str = "args[0]") -> tuple[str, str]:
