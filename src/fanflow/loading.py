@@ -21,12 +21,12 @@ from fanflow.executors.threads import RunningThreads, ThreadPoolExecutor
 from fanflow.ids import INTERNAL_LABEL, ExecutorLabel
 from fanflow.logs import start_run_log
 from fanflow.model.states import States
+from fanflow.run_dirs import make_run_dir
 from fanflow.runtime import collector, script_end
-from fanflow.runtime.executor_life import add_executor
+from fanflow.runtime.executor_life import add_executor, close_executors
 from fanflow.runtime.futures import AppFuture
 from fanflow.runtime.kernel import Kernel
 from fanflow.runtime.records import default_std_autopath
-from fanflow.runtime.run_dirs import make_run_dir
 from fanflow.runtime.settings import KernelSettings
 from fanflow.runtime.summary import describe_counts
 from fanflow.spi.executor import BuildContext, Executor, ExecutorSpec
@@ -267,7 +267,13 @@ def _build(
         # Join bodies too: the whole program runs in the threads that call apps.
         inline = RunningInline(ExecutorLabel(specs[0].label))
         return {**{ExecutorLabel(spec.label): inline for spec in specs}, INTERNAL_LABEL: inline}
-    running = {ExecutorLabel(spec.label): spec.build(context) for spec in specs}
+    running: dict[ExecutorLabel, Executor] = {}
+    try:
+        for spec in specs:
+            running[ExecutorLabel(spec.label)] = spec.build(context)
+    except BaseException:
+        close_executors(running.values(), 1.0)
+        raise
     running[INTERNAL_LABEL] = RunningThreads(
         INTERNAL_LABEL, internal_threads, "fanflow-internal", runs_tasks=False
     )

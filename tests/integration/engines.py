@@ -26,10 +26,13 @@ class PassiveSource:
     def describe(self) -> str:
         return "where no manager has come yet"
 
+    def abandon(self) -> None:
+        pass
+
     def end(self) -> None:
         pass
 
-    def join(self) -> None:
+    def join(self, seconds: float) -> None:
         pass
 
 

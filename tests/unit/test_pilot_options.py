@@ -1,3 +1,6 @@
+import copy
+import pickle
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -86,6 +89,34 @@ def test_heartbeats_that_are_left_alone_are_those_of_the_run() -> None:
     assert frozen().heartbeat_threshold == timedelta(seconds=30)
 
 
+@pytest.mark.parametrize(
+    ("given", "period", "threshold"),
+    [
+        ({"heartbeat_threshold": 10}, 5, 10),
+        ({"heartbeat_threshold": 4}, 2, 4),
+        ({"heartbeat_period": 60}, 60, 120),
+        ({"heartbeat_period": 15}, 15, 30),
+        ({"heartbeat_period": 9, "heartbeat_threshold": 9}, 9, 9),
+    ],
+)
+def test_a_heartbeat_that_is_left_alone_keeps_its_distance_from_one_that_is_given(
+    given: dict[str, float], period: float, threshold: float
+) -> None:
+    found = frozen(**given)
+
+    assert found.heartbeat_period.total_seconds() == period
+    assert found.heartbeat_threshold.total_seconds() == threshold
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
+def test_a_copy_leaves_alone_what_its_original_does(
+    copied: Callable[[HighThroughputExecutor], HighThroughputExecutor],
+) -> None:
+    executor = copied(HighThroughputExecutor())
+
+    assert options.freeze(executor._options(), CONTEXT).heartbeat_period == timedelta(seconds=5)
+
+
 def test_options_without_effect_warn() -> None:
     with pytest.warns(UserWarning, match=r"encrypted=False\) is ignored"):
         HighThroughputExecutor(encrypted=False).build(CONTEXT).close(drain=False, deadline=0)
@@ -147,6 +178,14 @@ def test_the_program_of_a_launch_command_is_replaced_and_its_places_are_filled()
     command = launch_command(chosen, config, "4", 2, Path("/run"))
 
     assert command == f"nice -n 5 {default_command(config)}  -c 1.0 --block_id=4"
+
+
+def test_places_that_existing_programs_fill_later_have_doubled_braces() -> None:
+    chosen = frozen(launch_cmd="srun -n {{nodes_per_block}} process_worker_pool.py --block_id={{block_id}}")
+
+    command = launch_command(chosen, Path("/c"), "4", 2, Path("/run"))
+
+    assert command == f"srun -n 2 {default_command(Path('/c'))} --block_id=4"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fanflow.errors import ConfigurationError
-from fanflow.runtime.run_dirs import make_run_dir
+from fanflow.run_dirs import make_run_dir
 
 PROCESSES = 50
 
@@ -16,7 +16,7 @@ PROCESSES = 50
 RACE = f"""
 import os, sys
 from pathlib import Path
-from fanflow.runtime.run_dirs import make_run_dir
+from fanflow.run_dirs import make_run_dir
 
 gate, opener = os.pipe()
 children = []

@@ -136,6 +136,15 @@ class BlockCore:
                 self._step(block, BlockSignal.DRAIN, now)
                 self._orders.drain.append(name)
 
+    def abandon(self, now: float) -> None:
+        """Cancel the jobs of all, whatever they run."""
+        for block in list(self.open.values()):
+            if block.state is not BlockState.DRAINING:
+                self._step(block, BlockSignal.DRAIN, now)
+            block.is_held = True  # so that a job that there will be is cancelled at once
+            block.managers.clear()
+            self._cancel_empty(block)
+
     def held(self, names: Iterable[str]) -> None:
         """The interchange has answered after it was told to drain these: no manager gets more tasks.
 
@@ -316,8 +325,8 @@ class BlockCore:
         return orders
 
     def statuses(self) -> dict[str, JobStatus]:
-        """What is said of every block, ended ones included."""
-        return {name: _shown(block) for name, block in self.blocks.items()}
+        """What is said of every block, ended ones included. Any thread."""
+        return {block.name: _shown(block) for block in list(self.blocks.values())}
 
     def _cancel_empty(self, block: Block) -> None:
         is_over = block.state is BlockState.DRAINING and block.is_held and not block.managers

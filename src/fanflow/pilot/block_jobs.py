@@ -71,6 +71,9 @@ class ProviderJobs:
     def __init__(self, provider: Provider, chores: Chores) -> None:
         self._provider, self._chores = provider, chores
         self._closed = threading.Event()
+        self._has_submitted = False
+        self._unheard: set[JobId] = set()
+        """Obtained, but the kernel thread has not heard of them, and never will once it is closed."""
 
     @property
     def polling_interval(self) -> float:
@@ -81,26 +84,37 @@ class ProviderJobs:
             if self._closed.is_set():
                 raise CancelledError(f"job {request.name} is not wanted any more")
             job = self._provider.submit(request)
-            if self._closed.is_set():  # nobody will hear of it
-                self._provider.cancel([job])
+            self._unheard.add(job)
             return job
 
-        self._chores.do(submit, on_submitted)
+        def hear(answer: JobId | Exception) -> None:
+            if not isinstance(answer, Exception):
+                self._unheard.discard(answer)
+            on_submitted(answer)
+
+        self._has_submitted = True
+        self._chores.do(submit, hear)
 
     def poll(self, jobs: Sequence[JobId], on_status: OnStatus) -> None:
-        self._chores.do(lambda: self._provider.status(jobs), on_status)
+        def status() -> Mapping[JobId, JobStatus]:
+            return {} if self._closed.is_set() else self._provider.status(jobs)
+
+        self._chores.do(status, on_status)
 
     def cancel(self, jobs: Sequence[JobId]) -> None:
-        def say(answer: Exception | None) -> None:
-            if answer is not None:  # the next look shows what still runs
-                _log.error("jobs %s could not be cancelled: %s", ", ".join(jobs), answer)
+        self._chores.do(lambda: self._cancel(jobs), lambda answer: None)
 
-        self._chores.do(lambda: self._provider.cancel(jobs), say)
+    def _cancel(self, jobs: Sequence[JobId]) -> None:
+        try:
+            self._provider.cancel(jobs)
+        except Exception as error:  # noqa: BLE001 - anybody's provider; the next look shows what still runs
+            _log.error("jobs %s could not be cancelled: %s", ", ".join(jobs), error)
 
     def close(self, jobs: Sequence[JobId]) -> None:
         self._closed.set()
-        if jobs:
-            self.cancel(jobs)
+        if self._has_submitted:
+            # This comes after every submission, in the same thread, so that none is overlooked.
+            self._chores.do(lambda: self._cancel([*jobs, *self._unheard]), lambda answer: None)
 
 
 class ForkedJobs:

@@ -3,78 +3,26 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, cast
 
+from fanflow.errors import ConfigurationError
 from fanflow.ids import JobId
 from fanflow.model.jobs import JobStatus
 from fanflow.pilot import wire
 from fanflow.pilot.block_core import Block, BlockCore
-from fanflow.pilot.block_errors import BlockErrorHandler
-from fanflow.pilot.block_jobs import BlockJobs, job_name
+from fanflow.pilot.block_source import BlockSource
 from fanflow.pilot.chores import Chores
 from fanflow.pilot.client import Facts, ManagerNews
-from fanflow.pilot.launch_command import launch_command
-from fanflow.pilot.manager import ManagerConfig, encode_config, write_config
-from fanflow.pilot.options import PilotOptions
 from fanflow.pilot.running import Engine
 from fanflow.pilot.scaling import POLICIES, longest_idle
 from fanflow.pilot.whereabouts import tell_of_blocks
-from fanflow.pilot.worker_plan import NodePlan
-from fanflow.providers.local import LocalProvider
-from fanflow.spi.executor import BuildContext
-from fanflow.spi.provider import JobRequest, ProviderSpec
 from fanflow.spi.scaling import BlockLoad, ScalingView
 
 _log = logging.getLogger("fanflow")
 
 _SOON_S: Final = 0.5
 """Until a job is looked at whose managers are gone: it takes a moment to end."""
-
-_GRACE_S: Final = 20.0
-"""For tasks on a node that a batch system takes back: it sends SIGTERM about 30 s before it kills."""
-
-_CLOSE_S: Final = 10.0
-"""Seconds that a provider has to cancel jobs when the executor ends."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BlockSource:
-    """Where blocks come from, and what they are."""
-
-    options: PilotOptions
-    provider: ProviderSpec
-    context: BuildContext
-    plan: NodePlan | None
-    """Of each node; None: only the node can tell."""
-    copies: int
-    """Managers of a block that are forked here; 0: a provider's job starts them."""
-    jobs: Callable[[Engine, Blocks], BlockJobs]
-    on_trouble: BlockErrorHandler
-    """Told the statuses of all blocks when one has ended."""
-    directory: str
-    """The workers' working directory."""
-    path: Sequence[str]
-    """Their `sys.path`."""
-    argv: Sequence[str]
-
-    @property
-    def workers_per_node(self) -> int:
-        """Workers that a node is expected to have."""
-        return self.plan.workers if self.plan is not None else 1
-
-    @property
-    def slots_per_block(self) -> int:
-        """Workers that a block is expected to have."""
-        return self.workers_per_node * max(1, self.copies or self.provider.nodes_per_block)
-
-    def sentence(self) -> str:
-        """Such as `2 blocks x 1 node x 2 workers, 0 cores idle`."""
-        blocks, nodes = self.provider.init_blocks, max(1, self.copies or self.provider.nodes_per_block)
-        node = self.plan.sentence() if self.plan is not None else "as many workers as fit"
-        return f"{blocks} block{'s' * (blocks != 1)} x {nodes} node{'s' * (nodes != 1)} x {node}"
 
 
 class Blocks:
@@ -96,9 +44,10 @@ class Blocks:
         """When there were no open attempts any more; monotonic seconds."""
         self._is_asking = False
         """The interchange has been asked how busy its managers are."""
-        self._has_ended = False
-        self._looks_soon = False
+        self._has_begun = self._has_ended = False
+        self._is_looking = self._looks_soon = False
         self._told_pause = 0.0
+        self._told_status = ""
 
     @property
     def initial(self) -> int:
@@ -121,13 +70,12 @@ class Blocks:
 
     def describe(self) -> str:
         """Why no worker is connected, in words. Any thread."""
-        now = self._loop.now()
-        return tell_of_blocks(
-            self.statuses(), [now - block.since for block in list(self._core.blocks.values())]
-        )
+        now, blocks = self._loop.now(), list(self._core.blocks.values())
+        statuses = self._core.statuses()  # there may be one more by now
+        return tell_of_blocks([(block.name, statuses[block.name], now - block.since) for block in blocks])
 
     def statuses(self) -> dict[str, JobStatus]:
-        """What is known of every block, ended ones included."""
+        """What is known of every block, ended ones included. Any thread."""
         return self._core.statuses()
 
     # -- life -------------------------------------------------------------------------------------
@@ -136,6 +84,7 @@ class Blocks:
         self._engine, self._loop = engine, engine.loop
         self.chores = Chores(engine.mailbox.post, f"fanflow-blocks-{engine.label}")
         self._jobs = self._source.jobs(engine, self)
+        self._has_begun = True
         self._idle_since = self._loop.now()
         engine.gives_up = False
         if not self.waits_for_orders:
@@ -143,21 +92,25 @@ class Blocks:
         self._scale_later()
         self._look_later()
 
+    def abandon(self) -> None:
+        self._core.abandon(self._loop.now())
+        self._perform()
+
     def end(self) -> None:
-        if not self._has_ended:
+        if self._has_begun and not self._has_ended:
             self._has_ended = True
             jobs = self._core.jobs()
             self._jobs.close(jobs)
             self.chores.close()
 
-    def join(self) -> None:
+    def join(self, seconds: float) -> None:
         """Wait until the provider has cancelled all jobs. Not the kernel thread."""
-        if not self.chores.join(_CLOSE_S):
+        if self._has_begun and not self.chores.join(seconds):
             _log.error(
-                "executor %r: provider %s still has not cancelled its jobs after %.0f s",
+                "executor %r: provider %s still has not cancelled its jobs after %.0f s; look for them there",
                 self._engine.label,
                 self._source.provider.label,
-                _CLOSE_S,
+                seconds,
             )
 
     def managers_changed(self, header: ManagerNews) -> None:
@@ -285,13 +238,18 @@ class Blocks:
         """Ask for the status of all jobs."""
         self._looks_soon = False
         jobs = self._core.jobs()
-        if jobs and not self._has_ended:
+        if jobs and not self._has_ended and not self._is_looking:  # a slow provider is not asked twice
+            self._is_looking = True
             self._jobs.poll(jobs, lambda found: self._looked(jobs, found))
 
     def _looked(self, jobs: Sequence[JobId], found: Mapping[JobId, JobStatus] | Exception) -> None:
+        self._is_looking = False
         if isinstance(found, Exception):
-            _log.warning("executor %r: the status of its blocks is not known: %s", self._engine.label, found)
+            if str(found) != self._told_status:  # once, and not every few seconds
+                self._told_status = str(found)
+                _log.warning("executor %r: how its blocks are is not known: %s", self._engine.label, found)
             return
+        self._told_status = ""
         self._core.looked(jobs, found, self._loop.now())
         self._perform()
 
@@ -352,20 +310,12 @@ class Blocks:
             self._scale()  # a block that ended may have to be replaced
 
     def _submit(self, name: str) -> None:
-        source, options = self._source, self._source.options
-        request_name = job_name(options.label, name)
-        config = self._config(name)
-        command = ""
-        if not source.copies:
-            path = options.log_root / f"block-{name}" / "manager.json"
-            os.makedirs(path.parent, mode=0o700, exist_ok=True)
-            write_config(str(path), config)
-            nodes = source.provider.nodes_per_block
-            command = launch_command(options, path, name, nodes, options.log_root)
-        request = JobRequest(command=command, name=request_name, nodes=source.provider.nodes_per_block)
-        self._jobs.submit(
-            request, [encode_config(config)] * source.copies, lambda answer: self._on_submitted(name, answer)
-        )
+        try:
+            request, configs = self._source.request(name, self._engine.admit(name))
+        except (OSError, ConfigurationError) as error:  # a full disk, for example
+            self._on_submitted(name, error)
+        else:
+            self._jobs.submit(request, configs, lambda answer: self._on_submitted(name, answer))
 
     def _on_submitted(self, name: str, answer: JobId | Exception) -> None:
         now = self._loop.now()
@@ -375,19 +325,3 @@ class Blocks:
         else:
             self._core.submitted(name, answer, now)
         self._perform()
-
-    def _config(self, name: str) -> ManagerConfig:
-        options = self._source.options
-        return ManagerConfig(
-            access=self._engine.admit(name),
-            block=name,
-            options=options.workers,
-            log_directory=str(options.log_root),
-            prefetch=options.prefetch,
-            max_message=options.max_message,
-            drain_s=options.drain_period.total_seconds() if options.drain_period is not None else 0.0,
-            grace_s=0.0 if isinstance(self._source.provider, LocalProvider) else _GRACE_S,
-            directory=self._source.directory,
-            path=list(self._source.path),
-            argv=list(self._source.argv),
-        )

@@ -18,8 +18,10 @@ from fanflow.pilot.addresses import own_addresses
 from fanflow.pilot.block_errors import Executor as PublicExecutor
 from fanflow.pilot.block_errors import handler_for
 from fanflow.pilot.block_jobs import BlockJobs, ForkedJobs, ProviderJobs
-from fanflow.pilot.blocks import Blocks, BlockSource
-from fanflow.pilot.manager_selector import RandomManagerSelector
+from fanflow.pilot.block_source import BlockSource
+from fanflow.pilot.blocks import Blocks
+from fanflow.pilot.launch_command import launch_command
+from fanflow.pilot.manager_selector import ManagerSelector, RandomManagerSelector
 from fanflow.pilot.node_facts import look_at_node
 from fanflow.pilot.options import PilotOptions
 from fanflow.pilot.running import Engine
@@ -57,7 +59,9 @@ def build_engine(
             f"HighThroughputExecutor(label={options.label!r}) needs Linux, and this is {sys.platform}; "
             f"use ThreadPoolExecutor, or ExecutorAdapter with a process pool"
         )
+    launch_command(options, Path("manager.json"), "0", 1, options.log_root)  # a mistake shows at once
     scripts = ScriptContext(context.run_dir / "submit_scripts")
+    selector = b"" if type(options.selector) is RandomManagerSelector else _pickled(options.selector)
     copies = forked_copies(options, provider)
     source = BlockSource(
         options=options,
@@ -81,9 +85,18 @@ def build_engine(
         heartbeat_ms=_milliseconds(options.heartbeat_period),
         threshold_ms=_milliseconds(options.heartbeat_threshold),
     )
-    if type(options.selector) is not RandomManagerSelector:
-        engine.selector = dumps(options.selector)
+    engine.selector = selector
     return engine, blocks
+
+
+def _pickled(selector: ManagerSelector) -> bytes:
+    try:
+        return dumps(selector)
+    except Exception as error:
+        raise ConfigurationError(
+            f"HighThroughputExecutor(manager_selector={selector!r}) cannot be sent to the interchange, "
+            f"where it runs: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _milliseconds(period: timedelta) -> int:

@@ -45,6 +45,8 @@ class ClientCore:
         """Attempts without an outcome."""
         self.managers: dict[str, wire.ManagerJoined] = {}
         """Managers that take tasks, by uid."""
+        self._slots = 0
+        """Of all these, so that asking costs the same with any number of managers."""
         self.draining: set[str] = set()
         """Blocks that take nothing more, as long as they are there."""
         self.failures: list[str] = []
@@ -77,7 +79,7 @@ class ClientCore:
     @property
     def capacity(self) -> int:
         """Workers that are connected."""
-        return sum(manager.slots for manager in self.managers.values())
+        return self._slots
 
     # -- out ------------------------------------------------------------------------------------
 
@@ -239,13 +241,16 @@ class ClientCore:
             asked[1](header.facts)
 
     def _on_joined(self, header: wire.ManagerJoined, frames: Frames) -> None:
+        before = self.managers.get(header.uid)
         self.managers[header.uid] = header
+        self._slots += header.slots - (before.slots if before is not None else 0)
         _log.info("manager %s of block %s joined: %d workers on %s", *_who(header), header.slots, header.host)
         self._on_manager(header)
 
     def _on_left(self, header: wire.ManagerLeft, frames: Frames) -> None:
         known = self.managers.pop(header.uid, None)
         if known is not None:  # an interchange that has taken over knows no more than the uid
+            self._slots -= known.slots
             header.block, header.host = known.block, known.host
         if header.is_failure:
             self.failures.append(

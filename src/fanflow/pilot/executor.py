@@ -19,6 +19,7 @@ from fanflow.pilot.running import Engine
 from fanflow.pilot.wire import MAX_PAYLOAD_BYTES
 from fanflow.providers.adapted import provider_spec
 from fanflow.providers.local import LocalProvider
+from fanflow.run_dirs import make_run_dir
 from fanflow.spi.executor import BuildContext
 from fanflow.spi.provider import ProviderSpec
 
@@ -67,8 +68,9 @@ class HighThroughputExecutor(PilotFacade):
         available_accelerators: Number of accelerators of a node, or their names; each worker gets one.
         prefetch_capacity: Tasks that a manager holds beyond its workers. 0: as many as short tasks need.
         heartbeat_threshold: Seconds of silence after which a manager counts as lost. Left alone: the
-            run's default, 30 (120 for programs that import the alias).
-        heartbeat_period: Seconds between two signs of life. Left alone: 5 (30 through the alias).
+            run's default, 30 (120 for programs that import the alias), but at least two periods.
+        heartbeat_period: Seconds between two signs of life. Left alone: 5 (30 through the alias), but half
+            the threshold at most.
         drain_period: Seconds after which a manager takes no new tasks; it ends when it has none.
         poll_period: Has no effect: nothing is polled.
         address_probe_timeout: Seconds for a manager to find an address that answers. None: 30.
@@ -119,7 +121,6 @@ class HighThroughputExecutor(PilotFacade):
         max_message: int = MAX_PAYLOAD_BYTES,
     ) -> None:
         given: dict[str, object] = dict(locals())
-        super().__init__()
         self.label = label
         self.provider: ProviderSpec = LocalProvider() if provider is None else provider_spec(_OWNER, provider)
         self.__dict__.update({name: given[name] for name in _OPTIONS})
@@ -146,7 +147,7 @@ class HighThroughputExecutor(PilotFacade):
             warnings.warn(text, UserWarning, stacklevel=2)
         frozen = options.freeze(self._options(), context)
         self._engine, self._blocks = build_engine(frozen, self.provider, context, self)
-        self.run_dir, self.run_id = str(context.run_dir), context.run_id
+        self.run_dir, self.run_id = self._used = str(context.run_dir), context.run_id
         return self._engine
 
     def _ineffective(self) -> list[str]:
@@ -162,7 +163,13 @@ class HighThroughputExecutor(PilotFacade):
         return texts
 
     def _standalone_context(self) -> BuildContext:
-        return BuildContext(run_dir=Path(self.run_dir).absolute(), run_id=self.run_id or str(uuid.uuid4()))
+        used_run_dir, used_run_id = self._used
+        if self.run_dir in (PilotFacade.run_dir, used_run_dir):  # nobody has set another one
+            run_dir = make_run_dir(Path("runinfo"), type(self).__name__)
+        else:
+            run_dir = Path(self.run_dir).absolute()
+        run_id = self.run_id if self.run_id not in (None, used_run_id) else None
+        return BuildContext(run_dir=run_dir, run_id=run_id or str(uuid.uuid4()))
 
     @property
     def logdir(self) -> str:
@@ -179,6 +186,6 @@ class HighThroughputExecutor(PilotFacade):
         shown = [f"label={self.label!r}", f"provider={self.provider!r}"]
         values = self._options()
         for name, parameter in inspect.signature(HighThroughputExecutor).parameters.items():
-            if name in values and name != "label" and values[name] != parameter.default:
+            if name in values and name != "label" and repr(values[name]) != repr(parameter.default):
                 shown.append(f"{name}={values[name]!r}")
         return f"HighThroughputExecutor({', '.join(shown)})"

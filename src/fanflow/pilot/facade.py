@@ -6,7 +6,7 @@ import importlib
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import TypeVar, cast
+from typing import Self, TypeVar, cast
 
 from fanflow.errors import BadStateException, ConfigurationError, ExecutorError
 from fanflow.model.jobs import JobStatus
@@ -24,20 +24,27 @@ class PilotFacade:
     """The methods of the public executor that delegate to its running half.
 
     A kernel starts and ends the running half itself. Libraries that need no kernel call `start`,
-    `submit` and `shutdown`.
+    `submit` and `shutdown`. Copies and pickles have the options alone, and no running half.
     """
 
     label: str
     run_dir: str = "."
+    """Where logs, scripts and keys go, in a directory of this executor's label. A kernel sets it to its run
+    directory. Left alone, `start` makes a numbered one under `runinfo`, as kernels do."""
     run_id: str | None = None
+    """Unique name of the latest run."""
+    _used: tuple[str | None, str | None] = (None, None)
+    """What the latest run has set `run_dir` and `run_id` to."""
+    _engine: Engine | None = None
+    """The latest running half."""
+    _blocks: Blocks | None = None
+    """Its blocks."""
+    _driver: Driver | None = None
+    """What drives it, without a kernel."""
 
-    def __init__(self) -> None:
-        self._engine: Engine | None = None
-        """The latest running half."""
-        self._blocks: Blocks | None = None
-        """Its blocks."""
-        self._driver: Driver | None = None
-        """What drives it, without a kernel."""
+    def __getstate__(self) -> dict[str, object]:
+        running = {"_engine", "_blocks", "_driver"}
+        return {name: value for name, value in self.__dict__.items() if name not in running}
 
     @abstractmethod
     def build(self, context: BuildContext) -> Engine:
@@ -51,11 +58,15 @@ class PilotFacade:
     def start(self) -> None:
         """Begin to run without a kernel; blocks follow with `scale_out_facade` or the first `submit`.
 
+        Logs go into `run_dir`, if that was set, else into a new numbered directory under `runinfo`.
+
         Raises:
             ConfigurationError: An option is wrong, or it runs already.
         """
         if self._driver is not None:
             raise ConfigurationError(f"executor {self.label!r} has been started already; shut it down first")
+        if self._engine is not None and not self._engine.is_closed:
+            raise ConfigurationError(f"executor {self.label!r} is run by a kernel, which has started it")
         engine = self.build(self._standalone_context())
         self._blocks_now().waits_for_orders = True
         self._driver = Driver(engine)
@@ -104,28 +115,41 @@ class PilotFacade:
     def shutdown(self, timeout: float = _SHUTDOWN_S) -> None:
         """End what `start` began; calls without an outcome end with an error. Idempotent.
 
+        A kernel ends what it has started: then this does nothing.
+
         Args:
-            timeout: Seconds that this may take.
+            timeout: Seconds that this may take, and some more if processes do not answer.
+
+        Raises:
+            WaitInCallbackError: Called by a done-callback.
         """
-        driver, self._driver = self._driver, None
+        driver = self._driver
         if driver is not None:
             driver.close(timeout)
+            if self._driver is driver:
+                self._driver = None
 
-    def __enter__(self) -> PilotFacade:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.shutdown()
 
     def _driving(self) -> Driver:
-        if self._driver is None:
-            by_kernel = self._engine is not None and self._engine.is_usable
-            how = "is run by a kernel: call an app" if by_kernel else "is not running: start() it"
-            raise ExecutorError(self, f"it {how}")
+        driver = self._driver
+        if self._engine is None:
+            raise ExecutorError(self, "it is not running: start() it")
+        if self._engine.is_closed:
+            raise ExecutorError(self, "it has ended: start() it again")
+        if driver is None:
+            raise ExecutorError(self, "it is run by a kernel: call an app")
+        self._check_usable()
+        return driver
+
+    def _check_usable(self) -> None:
         failure = self.engine.failure
         if failure is not None:
             raise BadStateException(self, failure)
-        return self._driver
 
     # -- looking ----------------------------------------------------------------------------------
 
@@ -163,11 +187,11 @@ class PilotFacade:
 
     def outstanding(self) -> int:
         """Calls without an outcome."""
-        return len(self.engine.core.open)
+        return self.engine.outstanding
 
     def status(self) -> dict[str, JobStatus]:
         """What is known of each block's job, ended ones included."""
-        return self._in_kernel("the status of blocks", lambda blocks: blocks.statuses())
+        return self._blocks_now().statuses()
 
     @property
     def status_facade(self) -> dict[str, JobStatus]:
@@ -205,7 +229,11 @@ class PilotFacade:
         return self._in_kernel("first blocks", lambda blocks: blocks.scale_out(blocks.initial))
 
     def scale_out_facade(self, n: int) -> list[str]:
-        """Obtain so many more blocks. Returns their ids; what becomes of them shows in `status()`."""
+        """Obtain so many more blocks. Returns their ids; what becomes of them shows in `status()`.
+
+        Raises:
+            ExecutorError: It does not run, or has failed.
+        """
         return self._in_kernel(f"{n} more blocks", lambda blocks: blocks.scale_out(n))
 
     def scale_out(self, blocks: int = 1) -> list[str]:
@@ -218,8 +246,15 @@ class PilotFacade:
         Args:
             blocks: How many at most.
             max_idletime: Seconds; only those that are empty and have been idle for longer.
+
+        Returns:
+            Their ids.
+
+        Raises:
+            ExecutorError: It does not run, or has failed.
         """
         engine, own = self.engine, self._blocks_now()
+        self._check_usable()
 
         def begin(answer: Future[list[str]]) -> None:
             own.scale_in(blocks, max_idletime, answer.set_result)
@@ -231,12 +266,13 @@ class PilotFacade:
         return self.scale_in(n, max_idletime)
 
     def set_bad_state_and_fail_all(self, exception: Exception) -> None:
-        """Give up: everything open ends with this error, and so does all that comes."""
+        """Give up: everything open ends with this error, and so does all that comes. Blocks are cancelled."""
         engine = self.engine
         engine.mailbox.post(lambda: engine.fail(exception))
 
     def _in_kernel(self, what: str, do: Callable[[Blocks], T]) -> T:
         engine, blocks = self.engine, self._blocks_now()
+        self._check_usable()
 
         def begin(answer: Future[T]) -> None:
             answer.set_result(do(blocks))

@@ -25,7 +25,8 @@ class ForkServerLink:
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
+        with theirs, contextlib.ExitStack() as unless_started:
+            unless_started.callback(ours.close)
             # -E -s: the server takes its path from us, and nothing from the user's environment.
             self._process = subprocess.Popen(
                 [sys.executable, "-E", "-s", "-c", _COMMAND.format(path=sys.path), str(theirs.fileno())],
@@ -33,6 +34,7 @@ class ForkServerLink:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
+            unless_started.pop_all()
         self._socket = ours
         self._socket.setblocking(False)
         self._numbers = itertools.count(1)

@@ -29,6 +29,9 @@ def default_command(config: Path) -> str:
 def launch_command(options: PilotOptions, config: Path, block: str, nodes: int, log_directory: Path) -> str:
     """The command of one block: the default one, or the user's `launch_cmd` with its places filled.
 
+    Existing programs double the braces of `{{block_id}}` and `{{nodes_per_block}}`, since these used to be
+    filled in later than the others; both ways are right.
+
     In a `launch_cmd` the word `process_worker_pool.py` becomes our command. The options that follow it are
     passed on; what they say is in the configuration already, and the manager passes over them.
 
@@ -46,6 +49,7 @@ def launch_command(options: PilotOptions, config: Path, block: str, nodes: int, 
             f"({type(error).__name__}: {error}); its places are "
             f"{', '.join('{' + name + '}' for name in _NAMES)}"
         ) from None
+    text = text.replace("{block_id}", block).replace("{nodes_per_block}", str(nodes))
     if POOL_PROGRAM not in text:
         raise ConfigurationError(
             f"HighThroughputExecutor(launch_cmd={options.launch_cmd!r}) does not start {POOL_PROGRAM}; "

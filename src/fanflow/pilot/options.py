@@ -140,7 +140,9 @@ def check(given: Mapping[str, object]) -> None:
         except ConfigurationError as error:
             problems.values.append(str(error))
     period, threshold = given["heartbeat_period"], given["heartbeat_threshold"]
-    if not problems.types and not problems.values and cast("float", threshold) < cast("float", period):
+    both_given = not isinstance(period, NotGiven) and not isinstance(threshold, NotGiven)
+    is_sound = not problems.types and not problems.values
+    if both_given and is_sound and cast("float", threshold) < cast("float", period):
         problems.values.append(
             f"heartbeat_threshold={threshold!r}: must not be less than heartbeat_period={period!r}"
         )
@@ -192,7 +194,7 @@ def freeze(given: Mapping[str, object], context: BuildContext) -> PilotOptions:
     ports = cast("Sequence[int]", given["worker_port_range"] or _PORTS)
     root = cast("str | None", given["worker_logdir_root"])
     label = option("label", str)
-    period, threshold = seconds("heartbeat_period"), seconds("heartbeat_threshold")
+    period, threshold = _heartbeats(given, context)
     return PilotOptions(
         label=label,
         launch_cmd=cast("str | None", given["launch_cmd"]),
@@ -204,10 +206,8 @@ def freeze(given: Mapping[str, object], context: BuildContext) -> PilotOptions:
         workers=worker_options(given),
         prefetch=option("prefetch_capacity", int),
         max_message=option("max_message", int),
-        heartbeat_period=context.heartbeat_period if given["heartbeat_period"] is PERIOD else _sure(period),
-        heartbeat_threshold=(
-            context.heartbeat_threshold if given["heartbeat_threshold"] is THRESHOLD else _sure(threshold)
-        ),
+        heartbeat_period=period,
+        heartbeat_threshold=threshold,
         drain_period=seconds("drain_period"),
         probe_timeout=seconds("address_probe_timeout") or timedelta(seconds=_PROBE_S),
         log_root=(context.run_dir if root is None else Path(root).expanduser().absolute()) / label,
@@ -231,7 +231,15 @@ def worker_options(given: Mapping[str, object]) -> WorkerOptions:
     )
 
 
-def _sure(value: timedelta | None) -> timedelta:
-    if value is None:
-        raise TypeError("a heartbeat of None")
-    return value
+def _heartbeats(given: Mapping[str, object], context: BuildContext) -> tuple[timedelta, timedelta]:
+    """Period and threshold; one that is left alone keeps its distance from one that was given."""
+    period, threshold = context.heartbeat_period, context.heartbeat_threshold
+    wanted_period, wanted_threshold = given["heartbeat_period"], given["heartbeat_threshold"]
+    if not isinstance(wanted_period, NotGiven):
+        period = timedelta(seconds=cast("float", wanted_period))
+        threshold = max(threshold, 2 * period)
+    if not isinstance(wanted_threshold, NotGiven):
+        threshold = timedelta(seconds=cast("float", wanted_threshold))
+        if isinstance(wanted_period, NotGiven):
+            period = min(period, threshold / 2)
+    return period, threshold

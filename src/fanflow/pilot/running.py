@@ -8,10 +8,11 @@ import shutil
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 import zmq
@@ -22,10 +23,11 @@ from fanflow.ids import AttemptId, ExecutorLabel
 from fanflow.model.attempts import AttemptEvent, ExecutorFailed, Launch, Lost
 from fanflow.pilot import wire
 from fanflow.pilot.access import Access
-from fanflow.pilot.client import ClientCore, Facts, Frames, ManagerNews
+from fanflow.pilot.client import ClientCore, Facts, Frames
 from fanflow.pilot.fork_server_link import ForkServerLink
 from fanflow.pilot.interchange import InterchangeConfig
 from fanflow.pilot.mailbox import Mailbox
+from fanflow.pilot.manager_source import ManagerSource
 from fanflow.pilot.printing import Printer
 from fanflow.pilot.registration import InterchangeSettings, minor_of
 from fanflow.pilot.sockets import receive_all, send, set_limits
@@ -40,7 +42,10 @@ _MOST_PER_TURN: Final = 200
 """Messages taken from the interchange before the kernel does something else."""
 
 _ANSWER_S: Final = 2.0
-"""For the kernel thread to notice that the engine is to end."""
+"""For the kernel thread to notice that the engine is to end, at least."""
+
+_CANCEL_S: Final = 10.0
+"""For providers to cancel their jobs, at least."""
 
 _KILL_S: Final = 5.0
 """For the fork server to end what it has forked."""
@@ -59,39 +64,6 @@ _RESTART_WINDOW_S: Final = 60.0
 
 _MOST_BAD_MANAGERS: Final = 3
 """That may be refused, or find that they cannot work, while no other is there."""
-
-
-class ManagerSource(Protocol):
-    """Where an engine's managers come from. Kernel thread only."""
-
-    @property
-    def planned(self) -> int:
-        """Workers that there will be soon; placement counts on them."""
-        ...
-
-    def begin(self, engine: Engine) -> None:
-        """Managers can be started."""
-        ...
-
-    def managers_changed(self, header: ManagerNews) -> None:
-        """A manager has joined, has left or was refused."""
-        ...
-
-    def submitted(self) -> None:
-        """Attempts have come while no manager is connected."""
-        ...
-
-    def describe(self) -> str:
-        """Why no worker is connected, in words. Any thread."""
-        ...
-
-    def end(self) -> None:
-        """The engine ends, and all managers with it."""
-        ...
-
-    def join(self) -> None:
-        """Wait, for a bounded time, until what `end` began is done. Not the kernel thread."""
-        ...
 
 
 class Engine:
@@ -139,7 +111,7 @@ class Engine:
         self._hears_end = threading.Event()
         self._drains = False
         self._ended = threading.Event()
-        self.mailbox = Mailbox()
+        self.mailbox = Mailbox(label)
         self._deaths: list[float] = []
         self.failure: BaseException | None = None
         """Why it has given up."""
@@ -159,19 +131,25 @@ class Engine:
         self._printer = Printer(events, loop)
         self.core = ClientCore(self._unpacker, self._printer, self.blocks.managers_changed)
         self.core.max_message = self.max_message
-        self._context = zmq.Context()
         self.fork_server = ForkServerLink()
+        self._context = zmq.Context()
         self._is_started = True
-        self.mailbox.open(loop)
-        loop.watch(self.fork_server.fileno(), self._on_fork_server)
-        self._start_interchange()
-        self.blocks.begin(self)
+        try:
+            self.mailbox.open(loop)
+            loop.watch(self.fork_server.fileno(), self._on_fork_server)
+            self._start_interchange()
+            self.blocks.begin(self)
+        except BaseException:
+            self._ends.set()
+            self._end()
+            self._release(_CANCEL_S)
+            raise
 
     def _start_interchange(self) -> None:
         # A socket of its own for each: what was queued for a dead one must not reach its successor.
+        self._socket = self._context.socket(zmq.DEALER)
         self._generation += 1
         client_url = f"ipc://{self._directory}/c{self._generation}"
-        self._socket = self._context.socket(zmq.DEALER)
         set_limits(self._socket, wire.MAX_MESSAGE_BYTES)
         self._socket.set(zmq.RECONNECT_IVL, _RECONNECT_MS)
         self._socket.connect(client_url)
@@ -233,6 +211,16 @@ class Engine:
             self.blocks.submitted()
 
     @property
+    def outstanding(self) -> int:
+        """Attempts without an outcome. Any thread."""
+        return len(self.core.open) if self._is_started else 0
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it has ended, or is about to."""
+        return self._ends.is_set()
+
+    @property
     def is_usable(self) -> bool:
         """Whether it takes tasks."""
         return self.failure is None and not self._ends.is_set()
@@ -253,27 +241,35 @@ class Engine:
     def close(self, *, drain: bool, deadline: float) -> None:
         """End the processes, when what runs has ended. What is still open is lost. Not the kernel thread."""
         if not self._is_started:
+            self._ends.set()
+            self.mailbox.close()
             self._remove()
             return
+        ends_at = time.monotonic() + deadline
         first = not self._ends.is_set()
         if first:
             self._drains = drain
             self._ends.set()
             self.mailbox.post(self._on_close)
-        if self._hears_end.wait(_ANSWER_S) and not self._ended.wait(deadline):
-            self.mailbox.post(self._end)  # what has not ended by now is dropped
+        if self._hears_end.wait(max(_ANSWER_S, deadline)):
+            if not self._ended.wait(max(0.0, ends_at - time.monotonic())):
+                self.mailbox.post(self._end)  # what has not ended by now is dropped
         if not self._ended.wait(_ANSWER_S):
             _log.error("executor %r: the kernel thread does not answer; its processes are killed", self.label)
         if first:
-            self.blocks.join()
-            self.fork_server.close(max(_KILL_S, deadline))
-            self._unpacker.close()
-            self._printer.close()
-            self._remove()
+            self._release(ends_at - time.monotonic())
+
+    def _release(self, seconds: float) -> None:
+        """Give back what the loop has no part in; `_end` has given back the rest, or will."""
+        if self._ended.is_set():
+            self.blocks.join(max(_CANCEL_S, seconds))
+        self.fork_server.close(max(_KILL_S, seconds))
+        self._unpacker.close()
+        self._printer.close()
+        self._remove()
 
     def _remove(self) -> None:
         self._transport.close()
-        self.mailbox.close()
         shutil.rmtree(self._directory, ignore_errors=True)
 
     # -- what the loop says -----------------------------------------------------------------------
@@ -296,14 +292,14 @@ class Engine:
         self.blocks.end()
         self.mailbox.close(self.loop)
         self.loop.unwatch(self.fork_server.fileno())
-        self.loop.unwatch(self._socket)
-        self._send([[wire.encode(wire.Bye())]])
+        if self._generation:
+            self.loop.unwatch(self._socket)
+            self._send([[wire.encode(wire.Bye())]])
         lost: list[AttemptEvent] = [Lost(AttemptId(attempt), self._why_lost()) for attempt in self.core.open]
         self.core.open.clear()
         if lost:
             self._sink(lost)
-        self._socket.close(linger=200)
-        self._context.term()
+        self._context.destroy(linger=200)
         self._ended.set()
 
     def _on_messages(self) -> None:
@@ -322,7 +318,7 @@ class Engine:
         return len(messages)
 
     def _on_fork_server(self) -> None:
-        if not self.fork_server.receive() and not self._ends.is_set():
+        if not self.fork_server.receive() and not self._ended.is_set():
             self.loop.unwatch(self.fork_server.fileno())
             self.fail(RuntimeError(f"the fork server of executor {self.label!r} died"))
 
@@ -347,10 +343,11 @@ class Engine:
         self._send(self.core.takeover(_PATIENCE_MS))
 
     def ask(self, what: str) -> Facts:
-        """Facts of the interchange: `managers`, `blocks` or `packages`. Any thread but the kernel's.
+        """Facts of the interchange: `managers` or `packages`; none when it has ended. Not the kernel thread.
 
         Raises:
             WaitInCallbackError: Called by a done-callback.
+            ExecutorError: It has ended meanwhile.
             TimeoutError: The interchange does not answer.
         """
         if not self._is_started or not self.is_usable:
@@ -375,10 +372,16 @@ class Engine:
 
     def fail(self, error: BaseException) -> None:
         """Give up: everything open ends with this error, and so does all that comes. Kernel thread."""
+        if self.failure is not None or self._ended.is_set():
+            return
         _log.critical("executor %r cannot go on: %s", self.label, error)
         self.failure = error
-        lost: list[AttemptEvent | ExecutorFailed] = [ExecutorFailed(self.label, error)]
         told = BadStateException(self.label, error)
-        lost.extend(Lost(AttemptId(attempt), told) for attempt in self.core.open)
-        self.core.open.clear()
-        self._sink(lost)
+        attempts = [AttemptId(attempt) for attempt in self.core.open]
+        messages, _ = self.core.cancel(attempts)
+        self._send(messages)
+        failed: list[AttemptEvent | ExecutorFailed] = [ExecutorFailed(self.label, error)]
+        failed.extend(Lost(attempt, told) for attempt in attempts)
+        self._sink(failed)
+        self.blocks.abandon()
+        self._end_if_done()

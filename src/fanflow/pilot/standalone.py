@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from typing import Final
 
+from fanflow.errors import InternalConsistencyError, WaitInCallbackError
 from fanflow.ids import AttemptId, TaskId
 from fanflow.loop import KernelLoop
 from fanflow.model.attempts import AttemptEvent, ExecutorFailed, Launch, Lost, Raised, Returned
@@ -75,12 +77,16 @@ class Driver:
         self._open: dict[int, _Open] = {}
         self._numbers = itertools.count(1)
         self._ends = False
+        self._is_down = False
+        """The thread has ended: nobody takes what comes."""
+        self._crash: BaseException | None = None
         self._asleep = False
         self._close_lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name=f"fanflow-{engine.label}", daemon=True)
         try:
             engine.start(self._take, self._loop)
         except BaseException:
+            engine.close(drain=False, deadline=0.0)
             self._loop.close()
             raise
         self._thread.start()
@@ -114,6 +120,8 @@ class Driver:
         self._inbox.append(launch)
         if self._asleep:
             self._loop.wake()
+        if self._is_down:
+            self._drop()
         return future
 
     def _cancel(self, number: int) -> bool:
@@ -127,6 +135,16 @@ class Driver:
             self._loop.wake()
 
     def _run(self) -> None:
+        try:
+            self._turn()
+        except BaseException as error:  # noqa: BLE001 - a bug of ours must not leave futures open
+            _log.critical("the thread of executor %r failed", self.engine.label, exc_info=error)
+            self._crash = error
+        # Whoever submits looks at `_is_down` afterwards, so either they drop it or this does.
+        self._is_down = True
+        self._drop()
+
+    def _turn(self) -> None:
         inbox, outcomes, loop = self._inbox, self._outcomes, self._loop
         while not (self._ends and not inbox and not outcomes):
             # Whoever appends looks at `_asleep` afterwards, so either they see it or this sees what came.
@@ -137,6 +155,20 @@ class Driver:
                 self._submit([inbox.popleft() for _ in range(len(inbox))])
             while outcomes:
                 self._settle(outcomes.popleft())
+
+    def _drop(self) -> None:
+        """Nobody runs what is open. Any thread."""
+        error: BaseException = CancelledError(f"executor {self.engine.label!r} is closed")
+        if self._crash is not None:
+            error = InternalConsistencyError(
+                f"the thread of executor {self.engine.label!r} failed with {type(self._crash).__name__}: "
+                f"{self._crash}; please report it with the log"
+            )
+            error.__cause__ = self._crash
+        for number in list(self._open):
+            call = self._open.pop(number, None)
+            if call is not None and call.future.set_running_or_notify_cancel():
+                call.future.set_exception(error)
 
     def _submit(self, batch: list[Launch]) -> None:
         """Hand over what nobody has cancelled; a cancel that comes from now on finds it at the engine."""
@@ -169,14 +201,21 @@ class Driver:
         return call.reruns <= _MOST_RERUNS
 
     def close(self, seconds: float) -> None:
-        """End the engine; calls without an outcome end with an error. Idempotent; not the engine's thread."""
+        """End the engine; calls without an outcome end with an error. Idempotent.
+
+        Raises:
+            WaitInCallbackError: Called by a done-callback.
+        """
+        if threading.current_thread() is self._thread:
+            raise WaitInCallbackError(f"executor {self.engine.label!r} to be shut down")
+        ends_at = time.monotonic() + seconds
         with self._close_lock:
             if self._ends:
                 return
             self.engine.close(drain=False, deadline=0.0)  # what runs is not waited for
             self._ends = True
             self._loop.wake()
-            self._thread.join(seconds)
+            self._thread.join(max(1.0, ends_at - time.monotonic()))
             if self._thread.is_alive():
                 _log.error("a done-callback blocks executor %r: it did not end", self.engine.label)
                 return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import cast
 
 from fanflow.model.jobs import JobStatus
@@ -67,18 +67,17 @@ def tell(facts: Facts) -> str:
     return text
 
 
-def tell_of_blocks(statuses: Mapping[str, JobStatus], seconds: Sequence[float]) -> str:
+def tell_of_blocks(blocks: Sequence[tuple[str, JobStatus, float]]) -> str:
     """Why no worker is there.
 
     Args:
-        statuses: Of all blocks, by name.
-        seconds: How long each has been in its state.
+        blocks: Name, status and seconds in its state of each, in the order in which they were asked for.
     """
-    if not statuses:
+    if not blocks:
         return "where there is no block: none has been asked for"
     told = [
         f"block {name} is {status.status_name} since {since:.0f} s"
         + (f" ({status.message})" if status.message else "")
-        for (name, status), since in list(zip(statuses.items(), seconds, strict=True))[-3:]
+        for name, status, since in blocks[-3:]
     ]
     return f"where no worker is connected: {', '.join(told)}"

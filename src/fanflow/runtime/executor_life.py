@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, cast
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final, cast
 
 from fanflow.core.events import CallRequested
 from fanflow.errors import NoDataFlowKernelError, WaitInCallbackError
-from fanflow.spi.executor import EventSink, Executor, Loop
+from fanflow.loop import KernelLoop
+from fanflow.spi.executor import EventSink, Executor
 
 if TYPE_CHECKING:
     from fanflow.runtime.futures import AppFuture
@@ -18,17 +19,36 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("fanflow")
 
+_CLOSE_S: Final = 1.0
+"""For executors that have hardly begun."""
 
-def start_executors(executors: Iterable[Executor], events: EventSink, loop: Loop) -> None:
-    """Start all; if one cannot start, close those that had and raise what it raised."""
-    started: list[Executor] = []
+_SLACK_S: Final = 10.0
+"""Beyond their deadline, for those that have to cancel batch jobs: schedulers may be slow."""
+
+
+def start_executors(executors: Iterable[Executor], events: EventSink, loop: KernelLoop) -> None:
+    """Start all; if one cannot start, close all and raise what it raised."""
+    every = list(executors)
     try:
-        for executor in executors:
+        for executor in every:
             executor.start(events, loop)
-            started.append(executor)
     except BaseException:
-        close_executors(started, 1.0)
+        _close_turning(every, loop)
         raise
+
+
+def _close_turning(executors: Sequence[Executor], loop: KernelLoop) -> None:
+    """Close them while no thread turns the loop yet: this one does, since those that run need it to end."""
+    closed = threading.Event()
+
+    def close() -> None:
+        close_executors(executors, _CLOSE_S)
+        closed.set()
+        loop.wake()
+
+    threading.Thread(target=close, name="fanflow-closing", daemon=True).start()
+    while not closed.is_set():
+        loop.turn(may_wait=True)
 
 
 def add_executor(kernel: Kernel, executor: Executor) -> None:
@@ -37,7 +57,16 @@ def add_executor(kernel: Kernel, executor: Executor) -> None:
     Raises:
         NoDataFlowKernelError: The kernel has been cleaned up.
         WaitInCallbackError: Called by a done-callback.
+        Exception: It cannot start. It is closed in any of these cases.
     """
+    try:
+        _add_executor(kernel, executor)
+    except BaseException:
+        close_executors([executor], _CLOSE_S)
+        raise
+
+
+def _add_executor(kernel: Kernel, executor: Executor) -> None:
     if kernel.in_kernel_thread():
         raise WaitInCallbackError(f"executor {executor.label!r} to be added")
     refusal = NoDataFlowKernelError(f"executor {executor.label!r} cannot be added: its kernel is closed")
@@ -78,7 +107,7 @@ def cancel_all(kernel: Kernel, seconds: float) -> None:
 
 
 def close_executors(executors: Iterable[Executor], seconds: float) -> None:
-    """Close all, without draining, within the time given; one that hangs does not hold up the others."""
+    """Close all, without draining, in about the time given; one that hangs does not hold up the others."""
     ends_at = time.monotonic() + seconds
     threads = [
         threading.Thread(target=_close, args=(executor, ends_at), name="fanflow-closing", daemon=True)
@@ -87,7 +116,7 @@ def close_executors(executors: Iterable[Executor], seconds: float) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(max(0.0, ends_at + 1.0 - time.monotonic()))
+        thread.join(max(0.0, ends_at + _SLACK_S - time.monotonic()))
 
 
 def _close(executor: Executor, ends_at: float) -> None:

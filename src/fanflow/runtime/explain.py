@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from fanflow.core.arguments import gather_call, gather_deep
 from fanflow.core.task import Task
-from fanflow.errors import PropagatedException, WaitInCallbackError
+from fanflow.errors import ExecutorError, PropagatedException, WaitInCallbackError
 from fanflow.ids import ExecutorLabel
 from fanflow.model.states import States
 from fanflow.spi.executor import Describing, Executor
@@ -99,8 +99,8 @@ def _described(task: Task, executor: Executor) -> str:
         return ""
     try:
         return executor.describe(attempt)
-    except (TimeoutError, WaitInCallbackError):
-        return ""  # it does not answer now, or cannot be asked here
+    except (TimeoutError, WaitInCallbackError, ExecutorError):
+        return ""  # it does not answer now, cannot be asked here, or has ended meanwhile
 
 
 def _named(future: Future[object]) -> str:

@@ -110,6 +110,7 @@ class Describing(Protocol):
 
         Raises:
             TimeoutError: There was none.
+            ExecutorError: The executor has ended meanwhile.
         """
         ...
 

@@ -14,7 +14,7 @@ DIRECTORY_MODE = 0o700
 """Run directories hold logs, sockets and keys: nobody else's business."""
 
 
-def make_run_dir(root: Path) -> Path:
+def make_run_dir(root: Path, owner: str = "Config") -> Path:
     """Makes `{root}/NNN`, the first of 000, 001, ... 999, 1000, ... after all that are there.
 
     Making a directory either succeeds for one process or fails, on network file systems too, so any
@@ -23,6 +23,7 @@ def make_run_dir(root: Path) -> Path:
 
     Args:
         root: Made with mode 0700 if it is not there; one that is there keeps its mode.
+        owner: Whose `run_dir` it is, for messages.
 
     Returns:
         The absolute path of the new directory, which has mode 0700.
@@ -43,7 +44,7 @@ def make_run_dir(root: Path) -> Path:
             else:
                 return Path(path)
     except (OSError, ValueError) as error:
-        raise ConfigurationError(_explain(place, error)) from error
+        raise ConfigurationError(_explain(owner, place, error)) from error
 
 
 def _highest_number(place: str) -> int:
@@ -51,7 +52,7 @@ def _highest_number(place: str) -> int:
         return max((int(entry.name) for entry in entries if _NUMBER.fullmatch(entry.name)), default=-1)
 
 
-def _explain(place: str, error: OSError | ValueError) -> str:
+def _explain(owner: str, place: str, error: OSError | ValueError) -> str:
     reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
     if os.path.islink(place) and not os.path.exists(place):
         problem = f"is a symbolic link to {os.readlink(place)!r}, which does not exist"
@@ -61,4 +62,4 @@ def _explain(place: str, error: OSError | ValueError) -> str:
         problem = f"may not be written to by user {os.geteuid()} ({reason})"
     else:
         problem = f"cannot be made or written to ({reason})"
-    return f"Config(run_dir={place!r}): {place} {problem}; set run_dir to a directory that you can write to"
+    return f"{owner}(run_dir={place!r}): {place} {problem}; set run_dir to a directory that you can write to"

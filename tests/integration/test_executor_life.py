@@ -1,0 +1,355 @@
+"""The public executor before, between and after its runs, and when a run cannot begin."""
+
+import copy
+import itertools
+import pickle
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import CancelledError, Future, wait
+from pathlib import Path
+
+import pytest
+
+import fanflow
+from fanflow import Config, HighThroughputExecutor, python_app
+from fanflow.errors import BadStateException, ConfigurationError, ExecutorError, WaitInCallbackError
+from fanflow.model.jobs import JobState
+from fanflow.pilot.manager_selector import ManagerSelector
+from fanflow.providers import LocalProvider
+from fanflow.spi.executor import BuildContext, Executor
+from tests.integration.engines import warm_zero_copy
+from tests.leaks import wait_until
+
+PATIENCE_S = 20.0
+AT_ONCE_S = 2.0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def zero_copy_is_warm() -> None:
+    warm_zero_copy()
+
+
+@pytest.fixture
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The directory for temporary ones; its path is short enough for sockets."""
+    directory = tempfile.mkdtemp(prefix="t", dir="/tmp")
+    monkeypatch.setattr(tempfile, "tempdir", directory)
+    yield Path(directory)
+    shutil.rmtree(directory)
+
+
+@python_app
+def square(number: int) -> int:
+    return number * number
+
+
+def test_one_that_has_ended_answers_at_once() -> None:
+    executor = HighThroughputExecutor(max_workers_per_node=1)
+    executor.start()
+    executor.submit(abs, {}, -1).result(PATIENCE_S)
+    executor.shutdown()
+    start = time.monotonic()
+
+    statuses = executor.status()
+
+    assert list(statuses) == ["0"]
+    assert executor.outstanding() == 0
+    assert executor.connected_managers() == []
+    with pytest.raises(ExecutorError, match="has ended"):
+        executor.scale_out(1)
+    with pytest.raises(ExecutorError, match="has ended"):
+        executor.scale_in(1)
+    with pytest.raises(ExecutorError, match=r"start\(\) it again"):
+        executor.submit(abs, {}, 1)
+    assert time.monotonic() - start < AT_ONCE_S
+
+
+def test_questions_that_are_open_when_it_ends_get_an_error_at_once() -> None:
+    executor = HighThroughputExecutor(max_workers_per_node=1)
+    executor.start()
+    entered, leaves = threading.Event(), threading.Event()
+
+    def keep_it_busy() -> None:
+        entered.set()
+        leaves.wait(PATIENCE_S)
+
+    executor.engine.mailbox.post(keep_it_busy)
+    entered.wait(PATIENCE_S)
+    raised: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            executor.scale_out(1)
+        except ExecutorError as error:
+            raised.append(error)
+
+    closing = threading.Thread(target=executor.shutdown)
+    closing.start()
+    wait_until(lambda: executor.engine.is_closed, PATIENCE_S)
+    asking = threading.Thread(target=ask)
+    asking.start()
+    start = time.monotonic()
+    leaves.set()
+    for thread in (asking, closing):
+        thread.join(PATIENCE_S)
+
+    assert len(raised) == 1
+    assert time.monotonic() - start < 5.0
+
+
+def test_one_that_a_kernel_runs_cannot_be_started() -> None:
+    executor = HighThroughputExecutor(max_workers_per_node=1)
+    with fanflow.load(Config(executors=[executor])):
+        with pytest.raises(ConfigurationError, match="run by a kernel"):
+            executor.start()
+        assert square(2).result(timeout=PATIENCE_S) == 4
+
+
+def test_copies_of_one_that_runs_have_its_options_and_nothing_that_runs() -> None:
+    executor = HighThroughputExecutor("pool", max_workers_per_node=1)
+    with fanflow.load(Config(executors=[executor])):
+        square(2).result(timeout=PATIENCE_S)
+
+        copies = [copy.copy(executor), copy.deepcopy(executor), pickle.loads(pickle.dumps(executor))]
+
+        for other in copies:
+            assert repr(other) == repr(executor)
+            with pytest.raises(ExecutorError, match="not running"):
+                other.connected_managers()
+
+
+def test_without_a_kernel_each_run_has_a_numbered_directory_unless_one_was_set(tmp_path: Path) -> None:
+    executor = HighThroughputExecutor(max_workers_per_node=1)
+    seen: list[str] = []
+    for directory in (None, None, "mine"):
+        if directory is not None:
+            executor.run_dir = directory
+        executor.start()
+        executor.submit(abs, {}, -1).result(PATIENCE_S)
+        seen.append(executor.run_dir)
+        executor.shutdown()
+
+    assert seen == [str(tmp_path / name) for name in ("runinfo/000", "runinfo/001", "mine")]
+    assert all(Path(path, executor.label, "block-0").is_dir() for path in seen)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "runinfo"]
+
+
+def test_logs_and_directories_of_earlier_runs_do_not_matter(tmp_path: Path) -> None:
+    for _ in range(2):
+        executor = HighThroughputExecutor(
+            max_workers_per_node=1,
+            provider=LocalProvider(worker_init="true"),
+            worker_logdir_root=str(tmp_path / "logs"),
+        )
+        executor.run_dir = str(tmp_path / "run")
+        executor.start()
+        assert executor.submit(abs, {}, -1).result(PATIENCE_S) == 1
+        executor.shutdown()
+
+
+class Unpicklable(ManagerSelector):
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+    def sort_managers(self, ready_managers, manager_list):  # type: ignore[no-untyped-def]  # as users write it
+        return list(manager_list)
+
+
+class Unstartable:
+    """A specification of an executor that cannot start."""
+
+    label = "unstartable"
+
+    def build(self, context: BuildContext) -> Executor:
+        executor = HighThroughputExecutor("unstartable").build(context)
+
+        def start(events: object, loop: object) -> None:
+            raise OSError("no more processes")
+
+        executor.start = start  # type: ignore[method-assign]  # so it fails where the system would
+        return executor
+
+
+class Unbuildable:
+    """A specification that is wrong."""
+
+    label = "unbuildable"
+
+    def build(self, context: BuildContext) -> Executor:
+        raise ConfigurationError("that is wrong")
+
+
+@pytest.mark.parametrize(("second", "error"), [(Unstartable(), OSError), (Unbuildable(), ConfigurationError)])
+def test_a_load_that_fails_leaves_nothing_of_its_other_executors(
+    second: Unstartable | Unbuildable, error: type[Exception], temporary: Path
+) -> None:
+    first = HighThroughputExecutor(max_workers_per_node=1)
+
+    with pytest.raises(error):
+        fanflow.load(Config(executors=[first, second]))
+
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "executor",
+    [
+        HighThroughputExecutor(manager_selector=Unpicklable()),
+        HighThroughputExecutor(launch_cmd="sleep 10"),
+        HighThroughputExecutor(launch_cmd="{nobody} process_worker_pool.py"),
+    ],
+)
+def test_options_that_cannot_work_are_refused_before_anything_is_started(
+    executor: HighThroughputExecutor, temporary: Path
+) -> None:
+    with pytest.raises(ConfigurationError, match=r"manager_selector|launch_cmd"):
+        executor.start()
+
+    assert list(temporary.iterdir()) == []
+    with pytest.raises(ExecutorError, match=r"start\(\)"):
+        executor.submit(abs, {}, 1)
+
+
+@pytest.mark.parametrize("runs_in_kernel", [False, True])
+def test_one_whose_processes_cannot_be_started_leaves_nothing_behind(
+    runs_in_kernel: bool, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = HighThroughputExecutor(max_workers_per_node=1)
+    monkeypatch.setattr(sys, "executable", "/there/is/no/python")
+
+    with pytest.raises(FileNotFoundError):
+        fanflow.load(Config(executors=[executor])) if runs_in_kernel else executor.start()
+
+    assert list(temporary.iterdir()) == []
+    monkeypatch.undo()
+    executor.start()
+    assert executor.submit(abs, {}, -1).result(PATIENCE_S) == 1
+    executor.shutdown()
+
+
+def test_one_that_cannot_be_added_leaves_nothing_behind(temporary: Path) -> None:
+    kernel = fanflow.load(Config(executors=[HighThroughputExecutor("one", max_workers_per_node=1)]))
+    kernel.cleanup()
+
+    with pytest.raises(fanflow.errors.NoDataFlowKernelError):
+        kernel.add_executors([HighThroughputExecutor("other", max_workers_per_node=1)])
+
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_full_disk_fails_a_block_with_the_reason_and_not_the_kernel(tmp_path: Path) -> None:
+    provider = LocalProvider(worker_init="true", init_blocks=0)
+    executor = HighThroughputExecutor(max_workers_per_node=1, provider=provider, block_error_handler=True)
+    with fanflow.load(Config(executors=[executor], strategy_period=0.1)):
+        Path(executor.run_dir, executor.label).write_text("in the way")
+
+        with pytest.raises(BadStateException, match="NotADirectoryError"):
+            square(1).result(timeout=PATIENCE_S)
+
+
+def test_one_that_has_given_up_gives_its_blocks_back_and_takes_no_new_ones() -> None:
+    executor = HighThroughputExecutor(max_workers_per_node=1)
+    executor.start()
+    running = executor.submit(time.sleep, {}, 60)
+    wait_until(lambda: bool(executor.connected_managers()), PATIENCE_S)
+
+    executor.set_bad_state_and_fail_all(RuntimeError("no more money"))
+
+    with pytest.raises(BadStateException, match="no more money"):
+        running.result(PATIENCE_S)
+    wait_until(lambda: all(status.terminal for status in executor.status().values()), PATIENCE_S)
+    assert [status.state for status in executor.status().values()] == [JobState.SCALED_IN]
+    with pytest.raises(BadStateException, match="no more money"):
+        executor.scale_out(1)
+    executor.shutdown()
+
+
+def test_it_gives_up_once_and_not_when_it_has_ended() -> None:
+    executor = HighThroughputExecutor(max_workers_per_node=1)
+    executor.start()
+    future = executor.submit(time.sleep, {}, 60)
+
+    for reason in ("first", "second"):
+        executor.set_bad_state_and_fail_all(RuntimeError(reason))
+
+    with pytest.raises(BadStateException, match="first"):
+        future.result(PATIENCE_S)
+    executor.shutdown()
+    assert str(executor.executor_exception) == "first"
+
+
+def test_calls_that_come_while_it_ends_have_an_outcome() -> None:
+    executor = HighThroughputExecutor(max_workers_per_node=1)
+    executor.start()
+    futures: list[Future[object]] = []
+    begun = threading.Event()
+
+    def submit() -> None:
+        for number in itertools.count():
+            try:
+                futures.append(executor.submit(abs, {}, -number))
+            except ExecutorError:
+                return
+            if number == 50:
+                begun.set()
+
+    threads = [threading.Thread(target=submit) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    begun.wait(PATIENCE_S)
+
+    executor.shutdown()
+
+    for thread in threads:
+        thread.join(PATIENCE_S)
+    assert not wait(futures, PATIENCE_S).not_done
+    errors = {type(future.exception()) for future in futures}
+    assert errors <= {type(None), CancelledError}
+
+
+def test_a_callback_that_shuts_its_executor_down_is_told() -> None:
+    executor = HighThroughputExecutor(max_workers_per_node=1)
+    executor.start()
+    raised: list[BaseException] = []
+    asked = threading.Event()
+
+    def end(future: object) -> None:
+        try:
+            executor.shutdown()
+        except WaitInCallbackError as error:
+            raised.append(error)
+        asked.set()
+
+    executor.submit(abs, {}, 1).add_done_callback(end)
+
+    assert asked.wait(PATIENCE_S)
+    assert len(raised) == 1
+    assert executor.submit(abs, {}, -1).result(PATIENCE_S) == 1
+    executor.shutdown()
+
+
+def test_blocks_are_asked_for_and_given_back_from_several_threads_at_once() -> None:
+    provider = LocalProvider(init_blocks=0, max_blocks=1)
+    executor = HighThroughputExecutor(max_workers_per_node=1, provider=provider)
+    with fanflow.load(Config(executors=[executor], strategy="none")):
+        names: list[str] = []
+        given_back: list[str] = []
+
+        def scale() -> None:
+            for _ in range(2):
+                names.extend(executor.scale_out(1))
+                given_back.extend(executor.scale_in(1))
+
+        threads = [threading.Thread(target=scale) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE_S)
+
+        assert sorted(names) == sorted(given_back) == ["0", "1", "2", "3", "4", "5"]
+        wait_until(lambda: all(one.terminal for one in executor.status().values()), PATIENCE_S)
+        assert {one.state for one in executor.status().values()} == {JobState.SCALED_IN}
