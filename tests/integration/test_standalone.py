@@ -153,12 +153,12 @@ def test_a_shutdown_ends_calls_without_an_outcome() -> None:
         futures[0].result()
 
 
-def test_a_call_after_the_shutdown_says_that_it_does_not_run() -> None:
+def test_a_call_after_the_shutdown_says_that_it_has_ended() -> None:
     executor = HighThroughputExecutor(max_workers_per_node=1)
     executor.start()
     executor.shutdown()
 
-    with pytest.raises(ExecutorError, match=r"it is not running: start\(\) it"):
+    with pytest.raises(ExecutorError, match=r"it has ended: start\(\) it again"):
         executor.submit(abs, None, -1)
 
 

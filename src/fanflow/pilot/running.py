@@ -251,9 +251,9 @@ class Engine:
             self._drains = drain
             self._ends.set()
             self.mailbox.post(self._on_close)
-        if self._hears_end.wait(max(_ANSWER_S, deadline)):
-            if not self._ended.wait(max(0.0, ends_at - time.monotonic())):
-                self.mailbox.post(self._end)  # what has not ended by now is dropped
+        hears = self._hears_end.wait(max(_ANSWER_S, deadline))
+        if hears and not self._ended.wait(max(0.0, ends_at - time.monotonic())):
+            self.mailbox.post(self._end)  # what has not ended by now is dropped
         if not self._ended.wait(_ANSWER_S):
             _log.error("executor %r: the kernel thread does not answer; its processes are killed", self.label)
         if first:
