@@ -1,4 +1,4 @@
-"""Shows where the CPU of a no-op task goes: `python -m benchmarks.profile_hot_path [--sample] [--cprofile]`.
+"""Shows where the CPU of a no-op task goes: `python -m benchmarks.profile_hot_path [--engine] [--sample]`.
 
 The first table needs no instrument: each thread's own CPU clock is read before and after. The options
 disturb what they measure; compare lines with each other, not with the first table.
@@ -6,6 +6,7 @@ disturb what they measure; compare lines with each other, not with the first tab
 
 import argparse
 import concurrent.futures
+import contextlib
 import cProfile
 import gc
 import os
@@ -17,13 +18,23 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from types import FrameType
+from typing import NamedTuple
 
-from benchmarks.subject import THREADS, cpu_seconds, loaded, noop, run_bare, run_kept, take
+from benchmarks import engine
+from benchmarks.clocks import TreeClock, descendants
+from benchmarks.subject import THREADS, cpu_seconds, loaded, noop, run_bare, take
 
 MICRO = 1e6
 SAMPLE_SECONDS = 0.001
 SWITCH_SECONDS = 0.0002
 """How soon the sampler gets its turn; with the default of 5 ms it would see resting places only."""
+
+
+class Subject(NamedTuple):
+    """What runs the tasks."""
+
+    loaded: Callable[[], contextlib.AbstractContextManager[None]]
+    task: engine.Noop
 
 
 def thread_clocks() -> dict[str, float]:
@@ -66,21 +77,21 @@ def show(rows: Sequence[tuple[str, float]], unit: str = "µs/task") -> None:
 # --------------------------------------------------------------------------------- by thread, by phase
 
 
-def by_thread(count: int, rounds: int) -> None:
+def by_thread(task: engine.Noop, count: int, rounds: int) -> None:
     """The round that took least CPU: of each thread, of the collector, and how often threads switched."""
-    cpu, rows, switches = min((one_round(count) for _ in range(rounds)), key=lambda found: found[0])
+    cpu, rows, switches = min((one_round(task, count) for _ in range(rounds)), key=lambda found: found[0])
     print(f"\nBy thread ({count:,} tasks, best of {rounds}):")
     show([("all threads", cpu / count * MICRO), *((name, seconds / count * MICRO) for name, seconds in rows)])
     print(f"  {switches}")
 
 
-def one_round(count: int) -> tuple[float, list[tuple[str, float]], str]:
+def one_round(task: engine.Noop, count: int) -> tuple[float, list[tuple[str, float]], str]:
     """CPU seconds of all threads, then of each part, and a remark on switches and collections."""
     gc.collect()
     before, usage = thread_clocks(), resource.getrusage(resource.RUSAGE_SELF)
     with Collections() as collections:
         wall, cpu = time.perf_counter(), time.process_time()
-        futures = [noop() for _ in range(count)]
+        futures = [task() for _ in range(count)]
         called = thread_clocks()
         for future in futures:
             future.result()
@@ -105,6 +116,21 @@ def one_round(count: int) -> tuple[float, list[tuple[str, float]], str]:
             f"collections by generation: {collections.counts}"
         ),
     )
+
+
+def by_process(count: int, rounds: int) -> None:
+    """CPU of each of the engine's processes, which have no thread of ours to look at."""
+    clocks = {pid: TreeClock([pid]) for pid in descendants()}
+    least: dict[str, float] = {}
+    for _ in range(rounds):
+        before = {pid: clock.others() for pid, clock in clocks.items()}
+        engine.run_one_by_one(count)
+        for pid, clock in clocks.items():
+            name = f"process {pid}"
+            spent = clock.others() - before[pid]
+            least[name] = min(spent, least.get(name, spent))
+    print(f"\nBy process, zygotes and idle ones included ({count:,} tasks, each at its best of {rounds}):")
+    show([(name, seconds / count * MICRO) for name, seconds in least.items()])
 
 
 def by_phase(count: int, rounds: int) -> None:
@@ -190,10 +216,10 @@ def place(frame: FrameType) -> str:
     return f"{os.path.basename(code.co_filename)}:{frame.f_lineno} {code.co_qualname}"
 
 
-def sampled(count: int) -> None:
+def sampled(task: engine.Noop, count: int) -> None:
     with Sampler() as sampler:
         for _ in range(10):
-            run_kept(count)
+            engine.run_one_by_one(count, task)
     whole = sum(sampler.spent.values())
     print(f"\nBy line, sampled (share of the CPU of {10 * count:,} tasks):")
     by_cost = sorted(sampler.spent.items(), key=lambda item: item[1], reverse=True)
@@ -226,9 +252,9 @@ class ProfiledThreads:
         profile.enable()
 
 
-def profiled(count: int) -> None:
-    with ProfiledThreads() as threads, loaded():
-        run_kept(count)
+def profiled(subject: Subject, count: int) -> None:
+    with ProfiledThreads() as threads, subject.loaded():
+        engine.run_one_by_one(count, subject.task)
     print(f"\nBy function, under cProfile, which costs most where calls are short ({count:,} tasks):")
     for thread, profile in threads.profiles:
         print(f"\n--- {thread}")
@@ -241,21 +267,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--sample", action="store_true", help="also sample which lines run")
     parser.add_argument("--cprofile", action="store_true", help="also run cProfile in every thread")
+    parser.add_argument("--engine", action="store_true", help="on worker processes, not on threads")
     options = parser.parse_args(argv)
+    count, rounds = options.count, options.rounds
+    subject = Subject(engine.engine_loaded, engine.noop) if options.engine else Subject(loaded, noop)
     parts: list[Callable[[], None]] = [
-        lambda: by_thread(options.count, options.rounds),
-        lambda: by_phase(options.count, options.rounds),
+        lambda: by_thread(subject.task, count, rounds),
+        lambda: by_process(count, rounds) if options.engine else by_phase(count, rounds),
     ]
     if options.sample:
-        parts.append(lambda: sampled(options.count))
+        parts.append(lambda: sampled(subject.task, count))
     with tempfile.TemporaryDirectory(prefix="fanflow-bench-") as place_for_runs:
         os.chdir(place_for_runs)
-        with loaded():
-            run_kept(options.count)
+        with subject.loaded():
+            engine.run_one_by_one(count, subject.task)
             for part in parts:
                 part()
         if options.cprofile:
-            profiled(options.count)
+            profiled(subject, count)
         os.chdir("/")
     return 0
 
