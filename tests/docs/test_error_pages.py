@@ -5,6 +5,11 @@ import re
 import pytest
 
 import fanflow.errors
+import fanflow.launchers.errors
+import fanflow.memo.errors
+import fanflow.pilot.block_errors
+import fanflow.pilot.errors
+import fanflow.providers.errors
 from fanflow.errors import FanflowError
 from tools.generated_parts import ROOT
 
@@ -15,6 +20,23 @@ CLASSES = sorted(
         for value in vars(fanflow.errors).values()
         if isinstance(value, type) and issubclass(value, FanflowError)
     ),
+    key=lambda kind: kind.__name__,
+)
+
+PARTS = (
+    fanflow.launchers.errors,
+    fanflow.memo.errors,
+    fanflow.pilot.block_errors,
+    fanflow.pilot.errors,
+    fanflow.providers.errors,
+)
+OTHERS = sorted(
+    {
+        value
+        for part in PARTS
+        for value in vars(part).values()
+        if isinstance(value, type) and issubclass(value, Exception) and value not in {*CLASSES, Exception}
+    },
     key=lambda kind: kind.__name__,
 )
 
@@ -36,6 +58,15 @@ def test_an_error_class_is_listed_with_when_it_is_raised_and_what_to_do(kind: ty
 
     assert listed is not None, f"docs/guide/errors.md does not list {kind.__name__}"
     assert all(listed), f"docs/guide/errors.md leaves a cell of {kind.__name__} empty"
+
+
+@pytest.mark.parametrize("kind", OTHERS, ids=lambda kind: kind.__name__)
+def test_an_error_class_of_a_part_is_mentioned(kind: type[Exception]) -> None:
+    page = PAGE.read_text(encoding="utf-8")
+
+    assert re.search(rf"`([a-z_.]+\.)?{kind.__name__}`", page), (
+        f"docs/guide/errors.md does not name {kind.__name__}"
+    )
 
 
 def test_no_listed_error_class_is_unknown() -> None:

@@ -249,6 +249,6 @@ def test_what_is_larger_than_max_message_is_refused_at_once() -> None:
         assert measure(b"x" * (limit - 100)).result(PATIENCE_S) == limit - 100
 
     assert all(isinstance(error, MessageTooLargeError) for error in errors)
-    assert all("max_message is 8,388,608 bytes" in str(error) for error in errors)
+    assert all("at most 8,388,608 bytes may be sent" in str(error) for error in errors)
     assert "'measure'" in str(errors[1])
     assert took < 2.0

@@ -59,6 +59,6 @@ class MessageTooLargeError(FanflowError):
     def __init__(self, what: str, size: int, limit: int) -> None:
         self.what, self.size, self.limit = what, size, limit
         super().__init__(
-            f"{what} cannot be sent: {size:,} bytes when pickled, and max_message is {limit:,} bytes; "
-            f"pass the name of a file instead, or raise max_message"
+            f"{what} cannot be sent: {size:,} bytes when pickled, and at most {limit:,} bytes may be sent; "
+            f"pass the name of a file instead"
         )
