@@ -16,7 +16,7 @@ from fanflow.testing import make_launch, tasks
 from tests.property.interchange_stand import PlainPrinter, PlainUnpacker
 
 HONEST, HOSTILE = b"honest", b"hostile"
-ITS_OWN, ANOTHERS, WAITING = range(1, 5), range(5, 9), range(9, 21)
+ITS_OWN, FOREIGN, WAITING = range(1, 5), range(5, 9), range(9, 21)
 
 numbers = st.one_of(
     st.integers(0, 25),
@@ -96,7 +96,7 @@ class Stand:
         """Attempt -> connections whose messages ended it."""
         self.pieces: set[tuple[int, bytes]] = set()
         """Attempts, and connections from which pieces of their results came."""
-        for connection, attempts in ((HOSTILE, ITS_OWN), (HONEST, ANOTHERS), (b"", WAITING)):
+        for connection, attempts in ((HOSTILE, ITS_OWN), (HONEST, FOREIGN), (b"", WAITING)):
             if connection:
                 self.register(connection)
             self.submit(attempts)
@@ -134,11 +134,11 @@ def test_a_manager_ends_nothing_that_it_does_not_hold(wild: list[tuple[bytes, ..
         stand.take(HOSTILE, frames)
         stand.core.from_client(frames)
         stand.take(b"stranger", frames)
-    results = wire.Results([wire.ResultItem(attempt, 1) for attempt in ANOTHERS])
+    results = wire.Results([wire.ResultItem(attempt, 1) for attempt in FOREIGN])
     stand.take(HONEST, (wire.encode(results), b"xxxx"))
 
-    assert all(stand.ended[attempt] == [HONEST] for attempt in ANOTHERS)
-    assert not any((attempt, HOSTILE) in stand.pieces for attempt in ANOTHERS)
+    assert all(stand.ended[attempt] == [HONEST] for attempt in FOREIGN)
+    assert not any((attempt, HOSTILE) in stand.pieces for attempt in FOREIGN)
     assert all(len(by) == 1 for attempt, by in stand.ended.items() if attempt in ITS_OWN)
     assert all(len(stand.holder(attempt)) <= 1 for attempt in range(30))
 
