@@ -191,7 +191,7 @@ def test_places_that_existing_programs_fill_later_have_doubled_braces() -> None:
 @pytest.mark.parametrize(
     ("launch_cmd", "message"),
     [
-        ("process_worker_pool.py {cors_per_worker}", r"'corse'.*its places are \{debug\}"),
+        ("process_worker_pool.py {cors_per_worker}", r"'cors_per_worker'.*its places are \{debug\}"),
         ("python my_pool.py", "does not start process_worker_pool.py"),
     ],
 )
