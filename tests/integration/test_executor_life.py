@@ -1,14 +1,10 @@
-"""The public executor before, between and after its runs, and when a run cannot begin."""
+"""The public executor before, between and after its runs, and when it is used from several threads."""
 
 import copy
 import itertools
 import pickle
-import shutil
-import sys
-import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future, wait
 from pathlib import Path
 
@@ -16,11 +12,9 @@ import pytest
 
 import fanflow
 from fanflow import Config, HighThroughputExecutor, python_app
-from fanflow.errors import BadStateException, ConfigurationError, ExecutorError, WaitInCallbackError
+from fanflow.errors import ConfigurationError, ExecutorError, WaitInCallbackError
 from fanflow.model.jobs import JobState
-from fanflow.pilot.manager_selector import ManagerSelector
 from fanflow.providers import LocalProvider
-from fanflow.spi.executor import BuildContext, Executor
 from tests.integration.engines import warm_zero_copy
 from tests.leaks import wait_until
 
@@ -31,15 +25,6 @@ AT_ONCE_S = 2.0
 @pytest.fixture(scope="module", autouse=True)
 def zero_copy_is_warm() -> None:
     warm_zero_copy()
-
-
-@pytest.fixture
-def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The directory for temporary ones; its path is short enough for sockets."""
-    directory = tempfile.mkdtemp(prefix="t", dir="/tmp")
-    monkeypatch.setattr(tempfile, "tempdir", directory)
-    yield Path(directory)
-    shutil.rmtree(directory)
 
 
 @python_app
@@ -149,137 +134,6 @@ def test_logs_and_directories_of_earlier_runs_do_not_matter(tmp_path: Path) -> N
         executor.start()
         assert executor.submit(abs, {}, -1).result(PATIENCE_S) == 1
         executor.shutdown()
-
-
-class Unpicklable(ManagerSelector):
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-
-    def sort_managers(self, ready_managers, manager_list):  # type: ignore[no-untyped-def]  # as users write it
-        return list(manager_list)
-
-
-class Unstartable:
-    """A specification of an executor that cannot start."""
-
-    label = "unstartable"
-
-    def build(self, context: BuildContext) -> Executor:
-        executor = HighThroughputExecutor("unstartable").build(context)
-
-        def start(events: object, loop: object) -> None:
-            raise OSError("no more processes")
-
-        executor.start = start  # type: ignore[method-assign]  # so it fails where the system would
-        return executor
-
-
-class Unbuildable:
-    """A specification that is wrong."""
-
-    label = "unbuildable"
-
-    def build(self, context: BuildContext) -> Executor:
-        raise ConfigurationError("that is wrong")
-
-
-@pytest.mark.parametrize(("second", "error"), [(Unstartable(), OSError), (Unbuildable(), ConfigurationError)])
-def test_a_load_that_fails_leaves_nothing_of_its_other_executors(
-    second: Unstartable | Unbuildable, error: type[Exception], temporary: Path
-) -> None:
-    first = HighThroughputExecutor(max_workers_per_node=1)
-
-    with pytest.raises(error):
-        fanflow.load(Config(executors=[first, second]))
-
-    assert list(temporary.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    "executor",
-    [
-        HighThroughputExecutor(manager_selector=Unpicklable()),
-        HighThroughputExecutor(launch_cmd="sleep 10"),
-        HighThroughputExecutor(launch_cmd="{nobody} process_worker_pool.py"),
-    ],
-)
-def test_options_that_cannot_work_are_refused_before_anything_is_started(
-    executor: HighThroughputExecutor, temporary: Path
-) -> None:
-    with pytest.raises(ConfigurationError, match=r"manager_selector|launch_cmd"):
-        executor.start()
-
-    assert list(temporary.iterdir()) == []
-    with pytest.raises(ExecutorError, match=r"start\(\)"):
-        executor.submit(abs, {}, 1)
-
-
-@pytest.mark.parametrize("runs_in_kernel", [False, True])
-def test_one_whose_processes_cannot_be_started_leaves_nothing_behind(
-    runs_in_kernel: bool, temporary: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    executor = HighThroughputExecutor(max_workers_per_node=1)
-    monkeypatch.setattr(sys, "executable", "/there/is/no/python")
-
-    with pytest.raises(FileNotFoundError):
-        fanflow.load(Config(executors=[executor])) if runs_in_kernel else executor.start()
-
-    assert list(temporary.iterdir()) == []
-    monkeypatch.undo()
-    executor.start()
-    assert executor.submit(abs, {}, -1).result(PATIENCE_S) == 1
-    executor.shutdown()
-
-
-def test_one_that_cannot_be_added_leaves_nothing_behind(temporary: Path) -> None:
-    kernel = fanflow.load(Config(executors=[HighThroughputExecutor("one", max_workers_per_node=1)]))
-    kernel.cleanup()
-
-    with pytest.raises(fanflow.errors.NoDataFlowKernelError):
-        kernel.add_executors([HighThroughputExecutor("other", max_workers_per_node=1)])
-
-    assert list(temporary.iterdir()) == []
-
-
-def test_a_full_disk_fails_a_block_with_the_reason_and_not_the_kernel(tmp_path: Path) -> None:
-    provider = LocalProvider(worker_init="true", init_blocks=0)
-    executor = HighThroughputExecutor(max_workers_per_node=1, provider=provider, block_error_handler=True)
-    with fanflow.load(Config(executors=[executor], strategy_period=0.1)):
-        Path(executor.run_dir, executor.label).write_text("in the way")
-
-        with pytest.raises(BadStateException, match="NotADirectoryError"):
-            square(1).result(timeout=PATIENCE_S)
-
-
-def test_one_that_has_given_up_gives_its_blocks_back_and_takes_no_new_ones() -> None:
-    executor = HighThroughputExecutor(max_workers_per_node=1)
-    executor.start()
-    running = executor.submit(time.sleep, {}, 60)
-    wait_until(lambda: bool(executor.connected_managers()), PATIENCE_S)
-
-    executor.set_bad_state_and_fail_all(RuntimeError("no more money"))
-
-    with pytest.raises(BadStateException, match="no more money"):
-        running.result(PATIENCE_S)
-    wait_until(lambda: all(status.terminal for status in executor.status().values()), PATIENCE_S)
-    assert [status.state for status in executor.status().values()] == [JobState.SCALED_IN]
-    with pytest.raises(BadStateException, match="no more money"):
-        executor.scale_out(1)
-    executor.shutdown()
-
-
-def test_it_gives_up_once_and_not_when_it_has_ended() -> None:
-    executor = HighThroughputExecutor(max_workers_per_node=1)
-    executor.start()
-    future = executor.submit(time.sleep, {}, 60)
-
-    for reason in ("first", "second"):
-        executor.set_bad_state_and_fail_all(RuntimeError(reason))
-
-    with pytest.raises(BadStateException, match="first"):
-        future.result(PATIENCE_S)
-    executor.shutdown()
-    assert str(executor.executor_exception) == "first"
 
 
 def test_calls_that_come_while_it_ends_have_an_outcome() -> None:

@@ -126,7 +126,7 @@ class ForkedJobs:
         on_end: Called when a job has ended.
     """
 
-    polling_interval = 60.0  # `on_end` says it at once; this is for nothing but the rule
+    polling_interval = 5.0  # costs nothing; `on_end` says ends at once, so this is for managers that hang
 
     def __init__(self, server: ForkServerLink, script_dir: Path, on_end: Callable[[], None]) -> None:
         self._server, self._script_dir, self._on_end = server, script_dir, on_end
@@ -137,7 +137,11 @@ class ForkedJobs:
 
     def submit(self, request: JobRequest, configs: Sequence[bytes], on_submitted: OnSubmitted) -> None:
         job = JobId(request.name)
-        output = self._output_of(request.name)
+        try:
+            output = self._output_of(request.name)
+        except OSError as error:
+            on_submitted(error)
+            return
         numbers = self._running[job] = dict[int, int]()
         self._statuses[job] = JobStatus(JobState.RUNNING, stdout_path=output, stderr_path=output)
         for place, config in enumerate(configs):
@@ -176,9 +180,11 @@ class ForkedJobs:
 
     def cancel(self, jobs: Sequence[JobId]) -> None:
         for job in jobs:
+            # What is cancelled again has not heard the first signal: it hangs, or is stopped.
+            deadly = signal.SIGKILL if job in self._cancelled else signal.SIGTERM
             self._cancelled.add(job)
             for number in self._running.get(job, {}).values():
-                self._server.signal(number)
+                self._server.signal(number, deadly)
 
     def close(self, jobs: Sequence[JobId]) -> None:
         """Nothing to do: the fork server kills what is left when its client hangs up."""

@@ -24,6 +24,9 @@ _log = logging.getLogger("fanflow")
 _SOON_S: Final = 0.5
 """Until a job is looked at whose managers are gone: it takes a moment to end."""
 
+_MOST_TOLD: Final = 3
+"""Of the latest blocks, where somebody wonders why no worker is there."""
+
 
 class Blocks:
     """An executor's blocks.
@@ -70,13 +73,16 @@ class Blocks:
 
     def describe(self) -> str:
         """Why no worker is connected, in words. Any thread."""
-        now, blocks = self._loop.now(), list(self._core.blocks.values())
-        statuses = self._core.statuses()  # there may be one more by now
-        return tell_of_blocks([(block.name, statuses[block.name], now - block.since) for block in blocks])
+        return tell_of_blocks(list(self._core.blocks.values())[-_MOST_TOLD:], self._loop.now())
 
     def statuses(self) -> dict[str, JobStatus]:
         """What is known of every block, ended ones included. Any thread."""
         return self._core.statuses()
+
+    def jobs(self) -> dict[str, str]:
+        """The jobs of blocks, by name. Any thread."""
+        blocks = list(self._core.blocks.values())
+        return {block.name: block.job for block in blocks if block.job is not None}
 
     # -- life -------------------------------------------------------------------------------------
 

@@ -55,11 +55,11 @@ class HighThroughputExecutor(PilotFacade):
         loopback_address: The same for workers on this host that need a port.
         worker_port: Port for workers, which then use it even on this host. None: one of
             `worker_port_range`, where no Unix socket will do.
-        worker_port_range: First and last port that may be used.
+        worker_port_range: First port that may be used, and the one after the last.
         interchange_port_range: Has no effect: no port is used.
         storage_access: Staging providers; kept for the staging layer.
         working_dir: Where staged files go; kept for the staging layer.
-        worker_debug: More in the logs of managers.
+        worker_debug: Fills `{debug}` in a `launch_cmd`; the logs of managers are the same either way.
         cores_per_worker: Cores that each worker needs; below 1, workers share them.
         mem_per_worker: GB that each worker needs.
         max_workers_per_node: Most workers of a node. None: as many as fit.

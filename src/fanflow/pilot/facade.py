@@ -198,6 +198,21 @@ class PilotFacade:
         """The same as `status()`."""
         return self.status()
 
+    def poll_facade(self) -> None:
+        """Look at the jobs of blocks now, instead of when the provider's interval is over."""
+        engine, blocks = self.engine, self._blocks_now()
+        engine.mailbox.post(blocks.look)
+
+    @property
+    def blocks_to_job_id(self) -> dict[str, str]:
+        """The job of each block that has, or had, one."""
+        return self._blocks_now().jobs()
+
+    @property
+    def job_ids_to_block(self) -> dict[str, str]:
+        """The block of each job."""
+        return {job: block for block, job in self.blocks_to_job_id.items()}
+
     @property
     def workers_per_node(self) -> int:
         """Workers that a node is expected to have."""

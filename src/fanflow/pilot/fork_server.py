@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import os
 import select
+import shutil
 import signal
 import socket
 import sys
@@ -31,6 +32,8 @@ class Surroundings(msgspec.Struct, array_like=True, tag=True):
     sys_path: list[str]
     directory: str
     argv: list[str]
+    scratch: str = ""
+    """A directory to remove at the end, since a client that is killed cannot; empty: none."""
 
 
 class Start(msgspec.Struct, array_like=True, tag=True):
@@ -195,6 +198,8 @@ def _become(start: Start, descriptors: list[int], parent: int, control: socket.s
         main: Callable[..., None] = module.main
         main(module.decode_config(start.config), *descriptors)
         status = 0
+    except SystemExit as end:  # it has said why
+        status = end.code if isinstance(end.code, int) else status
     except BaseException:  # noqa: BLE001 - whatever it is, it ends here and is written down
         import traceback
 
@@ -225,3 +230,5 @@ def main() -> None:
     for module in _PRELOADED:
         importlib.import_module(module)
     ForkServer(control).run()
+    if first.scratch:
+        shutil.rmtree(first.scratch, ignore_errors=True)

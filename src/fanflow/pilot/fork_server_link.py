@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -21,9 +22,13 @@ OnEnd = Callable[[int], None]
 
 
 class ForkServerLink:
-    """Starts the fork server, and processes through it. One thread, usually the kernel's."""
+    """Starts the fork server, and processes through it. One thread, usually the kernel's.
 
-    def __init__(self) -> None:
+    Args:
+        scratch: A directory that is removed when this process is killed; empty: none.
+    """
+
+    def __init__(self, scratch: str = "") -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs, contextlib.ExitStack() as unless_started:
             unless_started.callback(ours.close)
@@ -38,18 +43,32 @@ class ForkServerLink:
         self._socket = ours
         self._socket.setblocking(False)
         self._numbers = itertools.count(1)
+        self._unsent: deque[tuple[bytes, list[int]]] = deque()
+        """Encoded, each with the descriptors that go with it."""
         self._on_end: dict[int, OnEnd] = {}
         self.pids: dict[int, int] = {}
         """Number -> pid of what runs."""
-        self._say(fork_server.Surroundings(list(sys.path), os.getcwd(), list(sys.argv)))
+        self._say(fork_server.Surroundings(list(sys.path), os.getcwd(), list(sys.argv), scratch))
 
     def fileno(self) -> int:
         """Readable when `receive` has something to do."""
         return self._socket.fileno()
 
     def _say(self, message: fork_server.ToServer, descriptors: Sequence[int] = ()) -> None:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # `receive` sees the end
-            socket.send_fds(self._socket, [fork_server.encode(message)], list(descriptors))
+        self._unsent.append((fork_server.encode(message), list(descriptors)))
+        self._flush()
+
+    def _flush(self) -> None:
+        """Send what the server has room for; it answers what it has done, and then there is room again."""
+        try:
+            while self._unsent:
+                data, descriptors = self._unsent[0]
+                socket.send_fds(self._socket, [data], descriptors)
+                self._unsent.popleft()
+        except BlockingIOError:
+            pass
+        except OSError:  # it is gone, which `receive` tells
+            self._unsent.clear()
 
     def start(
         self,
@@ -97,6 +116,15 @@ class ForkServerLink:
                 on_end = self._on_end.pop(message.number, None)
                 if on_end is not None:
                     on_end(message.status)
+            self._flush()
+
+    def end_all(self) -> None:
+        """The server has ended, and all that it had forked with it: tell everybody."""
+        self.pids.clear()
+        self._unsent.clear()
+        while self._on_end:
+            _, on_end = self._on_end.popitem()
+            on_end(-signal.SIGKILL)
 
     def close(self, deadline_s: float) -> None:
         """Hang up: the server kills what it has forked, and ends. Waits for that."""

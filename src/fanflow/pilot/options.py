@@ -163,8 +163,8 @@ def _check_ports(problems: _Problems, given: Mapping[str, object]) -> None:
             problems.types.append(OptionTypeError(OWNER, name, given[name], "two ports, as (first, last)"))
             continue
         first, last = pair
-        if not (isinstance(first, int) and isinstance(last, int) and 0 < first <= last < 1 << 16):
-            problems.values.append(f"{name}={ports!r}: must be two ports, the lower one first")
+        if not (isinstance(first, int) and isinstance(last, int) and 0 < first < last <= 1 << 16):
+            problems.values.append(f"{name}={ports!r}: must be the first port and the one after the last")
 
 
 def _check_accelerators(problems: _Problems, given: Mapping[str, object]) -> None:

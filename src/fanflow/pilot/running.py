@@ -131,7 +131,7 @@ class Engine:
         self._printer = Printer(events, loop)
         self.core = ClientCore(self._unpacker, self._printer, self.blocks.managers_changed)
         self.core.max_message = self.max_message
-        self.fork_server = ForkServerLink()
+        self.fork_server = ForkServerLink(self._directory)
         self._context = zmq.Context()
         self._is_started = True
         try:
@@ -321,6 +321,7 @@ class Engine:
         if not self.fork_server.receive() and not self._ended.is_set():
             self.loop.unwatch(self.fork_server.fileno())
             self.fail(RuntimeError(f"the fork server of executor {self.label!r} died"))
+            self.fork_server.end_all()
 
     def _on_interchange_ended(self, status: int) -> None:
         if self._ended.is_set() or self.failure is not None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from fanflow.model.jobs import JobStatus
 from fanflow.pilot.manager_view import ManagerView
 from fanflow.pilot.wire import Ask
+
+if TYPE_CHECKING:
+    from fanflow.pilot.block_core import Block
 
 Facts = dict[str, object]
 
@@ -67,17 +69,21 @@ def tell(facts: Facts) -> str:
     return text
 
 
-def tell_of_blocks(blocks: Sequence[tuple[str, JobStatus, float]]) -> str:
+def tell_of_blocks(blocks: Sequence[Block], now: float) -> str:
     """Why no worker is there.
 
     Args:
-        blocks: Name, status and seconds in its state of each, in the order in which they were asked for.
+        blocks: The latest.
+        now: Monotonic seconds.
     """
     if not blocks:
         return "where there is no block: none has been asked for"
-    told = [
-        f"block {name} is {status.status_name} since {since:.0f} s"
-        + (f" ({status.message})" if status.message else "")
-        for name, status, since in blocks[-3:]
-    ]
-    return f"where no worker is connected: {', '.join(told)}"
+    return f"where no worker is connected: {', '.join(_told(block, now) for block in blocks)}"
+
+
+def _told(block: Block, now: float) -> str:
+    text = f"block {block.name} is {block.status.status_name} since {now - block.since:.0f} s"
+    left_at = block.left_at
+    if left_at is not None and not block.status.terminal:
+        text += f", but its managers are gone since {now - left_at:.0f} s"
+    return text + (f" ({block.status.message})" if block.status.message else "")
