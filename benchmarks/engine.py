@@ -1,5 +1,6 @@
 """What the rows of the pilot engine run on: a kernel with one local manager and two workers."""
 
+import socket
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -7,7 +8,6 @@ from contextlib import contextmanager
 import fanflow
 from benchmarks.clocks import TreeClock
 from fanflow import AppFuture, Config, HighThroughputExecutor, python_app
-from tests.integration.engines import TwoWorkersOverTcp
 
 WORKERS = 2
 RETRIES = 2
@@ -33,11 +33,11 @@ def unix_sockets() -> HighThroughputExecutor:
     return HighThroughputExecutor("unix", max_workers_per_node=WORKERS)
 
 
-def encrypted_tcp() -> TwoWorkersOverTcp:
-    """As it is for managers on other hosts, but with one on this host."""
-    executor = TwoWorkersOverTcp()
-    executor.label = "tcp"
-    return executor
+def encrypted_tcp() -> HighThroughputExecutor:
+    """As it is for managers on other hosts, but with one on this host: a port that is asked for is used."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    return HighThroughputExecutor("tcp", max_workers_per_node=WORKERS, worker_port=port)
 
 
 def config() -> Config:
