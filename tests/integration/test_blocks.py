@@ -135,6 +135,18 @@ def test_what_ran_on_a_block_that_dies_runs_again_on_its_replacement() -> None:
         assert executor.connected_blocks() == ["0", "1"]
 
 
+def test_an_executor_that_has_worked_does_not_give_up_when_a_manager_crashes() -> None:
+    executor = HighThroughputExecutor(max_workers_per_node=1)
+    with loaded(executor):
+        pid = manager_pid().result(timeout=PATIENCE_S)
+
+        os.kill(pid, signal.SIGSEGV)
+
+        assert square(4).result(timeout=PATIENCE_S) == 16
+        assert executor.connected_blocks() == ["0", "1"]
+        assert executor.status()["0"].state is JobState.FAILED
+
+
 def test_with_the_strategy_none_there_are_the_first_blocks_and_no_others() -> None:
     provider = LocalProvider(init_blocks=1, max_blocks=5)
     with loaded(HighThroughputExecutor(max_workers_per_node=1, provider=provider), "none") as executor:

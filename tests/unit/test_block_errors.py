@@ -130,10 +130,19 @@ def test_long_output_is_shown_by_its_ends(tmp_path: Path) -> None:
     assert str(executor.given_up[0]).endswith("z" * 2048)
 
 
-@pytest.mark.parametrize(("option", "trips"), [(True, True), (False, False), (windowed_error_handler, False)])
-def test_the_option_names_a_handler(option: bool | Handler, trips: bool) -> None:
+@pytest.mark.parametrize(
+    ("option", "has_worked", "trips"),
+    [
+        (True, False, True),
+        (True, True, False),
+        (False, False, False),
+        (windowed_error_handler, False, False),
+        (simple_error_handler, True, True),
+    ],
+)
+def test_the_option_names_a_handler(option: bool | Handler, has_worked: bool, trips: bool) -> None:
     executor = Public()
 
-    handler_for(executor, option)(blocks("f"))
+    handler_for(executor, option)(blocks("f"), has_worked)
 
     assert bool(executor.given_up) is trips

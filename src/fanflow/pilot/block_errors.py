@@ -10,8 +10,8 @@ from fanflow.model.jobs import JobState, JobStatus
 
 _FAILED: Final = frozenset({JobState.FAILED, JobState.MISSING})
 
-BlockErrorHandler = Callable[[Mapping[str, JobStatus]], None]
-"""Takes the statuses of all blocks, by name."""
+BlockErrorHandler = Callable[[Mapping[str, JobStatus], bool], None]
+"""Takes the statuses of all blocks, by name, and whether one of them has ever worked."""
 
 
 class Executor(Protocol):
@@ -88,10 +88,15 @@ def _told(name: str, status: JobStatus) -> str:
 def handler_for(
     executor: Executor, option: bool | Callable[[Executor, Mapping[str, JobStatus]], None]
 ) -> BlockErrorHandler:
-    """What the option `block_error_handler` means: True `simple_error_handler`, False none, or a function."""
+    """What the option `block_error_handler` means: True, False, or a function that sees every end of a block.
+
+    True is `simple_error_handler`, as long as no block has ever worked: a node that dies in the middle of a
+    long run is no reason to give up.
+    """
+    if not isinstance(option, bool):
+        return lambda status, has_worked: option(executor, status)
     handlers: Sequence[Callable[[Executor, Mapping[str, JobStatus]], None]] = (
         noop_error_handler,
         simple_error_handler,
     )
-    handler = handlers[option] if isinstance(option, bool) else option
-    return lambda status: handler(executor, status)
+    return lambda status, has_worked: None if has_worked else handlers[option](executor, status)

@@ -307,7 +307,8 @@ class Blocks:
             status.message or status.status_name,
         )
         statuses = self.statuses()
-        self.chores.do(lambda: self._source.on_trouble(statuses), self._on_handled)
+        has_worked = any(one.worked for one in self._core.blocks.values())
+        self.chores.do(lambda: self._source.on_trouble(statuses, has_worked), self._on_handled)
 
     def _on_handled(self, answer: Exception | None) -> None:
         if answer is not None:
