@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import zmq
 from hypothesis import settings
 
 from tests.leaks import Left, wait_until
@@ -20,6 +21,16 @@ def pytest_collection_finish() -> None:
     """What is there now stays: the many full collections in tests need not walk over it again."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def zero_copy_is_warm() -> None:
+    """The first message that zmq sends without copying starts a thread of zmq's own, for good."""
+    with zmq.Context() as context, context.socket(zmq.PAIR) as one, context.socket(zmq.PAIR) as other:
+        one.bind("inproc://warm")
+        other.connect("inproc://warm")
+        one.send(b"." * (1 << 17), copy=False)
+        other.recv()
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.chaos.checker import HEADER, Verdict
-from tests.integration.engines import warm_zero_copy
 
 
 @pytest.fixture(scope="session")
@@ -17,8 +16,3 @@ def table() -> Iterator[Callable[[str, int, Verdict], None]]:
 
     yield add
     print("\n\n" + "\n".join([HEADER, *rows]))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def zero_copy_is_warm() -> None:
-    warm_zero_copy()

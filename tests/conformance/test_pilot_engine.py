@@ -1,15 +1,8 @@
 """The pilot engine, with one local manager of two workers."""
 
-import pytest
-
 from fanflow.spi.executor import ExecutorSpec
 from fanflow.testing.conformance import ExecutorConformance
-from tests.integration.engines import TwoWorkers, warm_zero_copy
-
-
-@pytest.fixture(autouse=True, scope="module")
-def zero_copy() -> None:
-    warm_zero_copy()
+from tests.integration.engines import TwoWorkers
 
 
 class TestPilotEngine(ExecutorConformance):

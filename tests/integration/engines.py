@@ -3,8 +3,6 @@
 from dataclasses import replace
 from pathlib import Path
 
-import zmq
-
 from fanflow import DataFlowKernel
 from fanflow.ids import ExecutorLabel
 from fanflow.pilot import manager
@@ -112,12 +110,3 @@ class TwoWorkersOverTcp:
         blocks = OneBlock(context.run_dir / "manager")
         settings = TcpSettings(key_directory=str(context.run_dir / "keys"), is_local=True)
         return Engine(ExecutorLabel(self.label), "a-run", blocks, TcpTransport(settings))
-
-
-def warm_zero_copy() -> None:
-    """The first message that zmq sends without copying starts a thread of zmq's own, for good."""
-    with zmq.Context() as context, context.socket(zmq.PAIR) as one, context.socket(zmq.PAIR) as other:
-        one.bind("inproc://warm")
-        other.connect("inproc://warm")
-        one.send(b"." * (1 << 17), copy=False)
-        other.recv()

@@ -16,17 +16,12 @@ from fanflow.pilot import manager, wire
 from fanflow.pilot.running import Engine
 from fanflow.pilot.worker_plan import WorkerOptions
 from fanflow.spi.executor import BuildContext, Executor
-from tests.integration.engines import PassiveSource, warm_zero_copy
+from tests.integration.engines import PassiveSource
 from tests.integration.manager_stand import DEADLINE, ManagerStand
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="managers need Linux")
 
 MakeConfig = Callable[[Engine], manager.ManagerConfig]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def zero_copy_is_warm() -> None:
-    warm_zero_copy()
 
 
 class StubbornBlocks(PassiveSource):

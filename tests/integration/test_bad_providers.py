@@ -13,15 +13,9 @@ import fanflow
 from fanflow import Config, HighThroughputExecutor, python_app
 from fanflow.model.jobs import JobState, JobStatus
 from fanflow.providers import ExecutionProvider, LocalProvider
-from tests.integration.engines import warm_zero_copy
 from tests.leaks import wait_until
 
 PATIENCE_S = 20.0
-
-
-@pytest.fixture(scope="module", autouse=True)
-def zero_copy_is_warm() -> None:
-    warm_zero_copy()
 
 
 @python_app

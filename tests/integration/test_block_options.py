@@ -7,20 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import cast
 
-import pytest
-
 import fanflow
 from fanflow import Config, HighThroughputExecutor, python_app
 from fanflow.model.jobs import JobState
-from tests.integration.engines import warm_zero_copy
 from tests.leaks import wait_until
 
 PATIENCE_S = 20.0
-
-
-@pytest.fixture(scope="module", autouse=True)
-def zero_copy_is_warm() -> None:
-    warm_zero_copy()
 
 
 @contextmanager

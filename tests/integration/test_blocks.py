@@ -21,15 +21,9 @@ from fanflow.model.jobs import JobState, JobStatus
 from fanflow.pilot.block_errors import TooManyJobFailuresError, windowed_error_handler
 from fanflow.pilot.manager_selector import BlockIdManagerSelector, ManagerSelector
 from fanflow.providers import ExecutionProvider, LocalProvider
-from tests.integration.engines import warm_zero_copy
 from tests.leaks import wait_until
 
 PATIENCE_S = 20.0
-
-
-@pytest.fixture(scope="module", autouse=True)
-def zero_copy_is_warm() -> None:
-    warm_zero_copy()
 
 
 @contextmanager

@@ -15,17 +15,12 @@ import fanflow
 from fanflow import AppFuture, Config, DataFlowKernel, HighThroughputExecutor, bash_app, python_app
 from fanflow.errors import DependencyError, InvalidResourceSpecification, TaskExitedError
 from fanflow.pilot.errors import WorkerLost
-from tests.integration.engines import TwoWorkers, warm_zero_copy
+from tests.integration.engines import TwoWorkers
 from tests.leaks import wait_until
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="managers need Linux")
 
 DEPENDENTS = 10_000
-
-
-@pytest.fixture(scope="module", autouse=True)
-def zero_copy_is_warm() -> None:
-    warm_zero_copy()
 
 
 @pytest.fixture

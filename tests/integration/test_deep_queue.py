@@ -10,7 +10,7 @@ from fanflow import Config, DataFlowKernel, python_app
 from fanflow.ids import ExecutorLabel
 from fanflow.pilot.running import Engine
 from fanflow.spi.executor import BuildContext, Executor
-from tests.integration.engines import OneBlock, engine_of, warm_zero_copy
+from tests.integration.engines import OneBlock, engine_of
 from tests.leaks import wait_until
 
 PATIENCE_S = 50.0
@@ -34,11 +34,6 @@ class LateWorkers:
     def build(self, context: BuildContext) -> Executor:
         self.block = LateBlock(context.run_dir / "manager")
         return Engine(ExecutorLabel(self.label), "a-run", self.block)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def zero_copy_is_warm() -> None:
-    warm_zero_copy()
 
 
 @pytest.fixture

@@ -12,13 +12,8 @@ import pytest
 import fanflow
 from fanflow import Config, DataFlowKernel, python_app
 from fanflow.errors import NoDataFlowKernelError
-from tests.integration.engines import TwoWorkers, engine_of, warm_zero_copy
+from tests.integration.engines import TwoWorkers, engine_of
 from tests.leaks import descendants, wait_until
-
-
-@pytest.fixture(scope="module", autouse=True)
-def zero_copy_is_warm() -> None:
-    warm_zero_copy()
 
 
 @pytest.fixture

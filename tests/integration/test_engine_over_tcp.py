@@ -19,17 +19,12 @@ from fanflow.pilot import wire
 from fanflow.pilot.access import Access
 from fanflow.pilot.keys import load_pair, make_key_directory, make_pair, write_pair
 from fanflow.providers import LocalProvider
-from tests.integration.engines import TwoWorkers, TwoWorkersOverTcp, engine_of, warm_zero_copy
+from tests.integration.engines import TwoWorkers, TwoWorkersOverTcp, engine_of
 from tests.leaks import wait_until
 from tests.security.peers import access_of, log_of, manager_of, peer, uids
 
 CLOSED = "tcp://127.0.0.1:1"
 """Nothing listens there."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def zero_copy_is_warm() -> None:
-    warm_zero_copy()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from fanflow.errors import AppTimeout, PicklingError, RemoteError
 from fanflow.pilot.errors import WorkerLost
 from fanflow.testing import evil
 from tests.integration import evil_tasks
-from tests.integration.engines import TwoWorkers, engine_of, warm_zero_copy
+from tests.integration.engines import TwoWorkers, engine_of
 from tests.integration.evil_tasks import add
 from tests.integration.scripts import run
 from tests.integration.test_printing import ROOT
@@ -22,11 +22,6 @@ from tests.unit.evil_exceptions import CASES
 
 PATIENCE_S = 20.0
 NEIGHBOURS = 100
-
-
-@pytest.fixture(scope="module", autouse=True)
-def zero_copy_is_warm() -> None:
-    warm_zero_copy()
 
 
 @pytest.fixture

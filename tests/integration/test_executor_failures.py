@@ -21,15 +21,9 @@ from fanflow.model.jobs import JobState
 from fanflow.pilot.manager_selector import ManagerSelector
 from fanflow.providers import LocalProvider
 from fanflow.spi.executor import BuildContext, Executor
-from tests.integration.engines import warm_zero_copy
 from tests.leaks import wait_until
 
 PATIENCE_S = 20.0
-
-
-@pytest.fixture(scope="module", autouse=True)
-def zero_copy_is_warm() -> None:
-    warm_zero_copy()
 
 
 @pytest.fixture

@@ -15,16 +15,10 @@ from fanflow import Config, HighThroughputExecutor, python_app
 from fanflow.errors import ConfigurationError, ExecutorError, WaitInCallbackError
 from fanflow.model.jobs import JobState
 from fanflow.providers import LocalProvider
-from tests.integration.engines import warm_zero_copy
 from tests.leaks import wait_until
 
 PATIENCE_S = 20.0
 AT_ONCE_S = 2.0
-
-
-@pytest.fixture(scope="module", autouse=True)
-def zero_copy_is_warm() -> None:
-    warm_zero_copy()
 
 
 @python_app

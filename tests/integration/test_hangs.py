@@ -11,7 +11,7 @@ import pytest
 import fanflow
 from fanflow import AppFuture, Config, DataFlowKernel, python_app
 from fanflow.errors import AppTimeout
-from tests.integration.engines import TwoWorkers, warm_zero_copy
+from tests.integration.engines import TwoWorkers
 from tests.integration.hanging_apps import BASH_FORMS, PROCESSES, PYTHON_FORMS
 from tests.leaks import wait_until
 
@@ -19,11 +19,6 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ma
 
 WALLTIME = 0.6
 HangingApp = Callable[..., AppFuture[object]]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def zero_copy_is_warm() -> None:
-    warm_zero_copy()
 
 
 @pytest.fixture

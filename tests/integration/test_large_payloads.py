@@ -16,7 +16,7 @@ from fanflow import Config, DataFlowKernel, python_app
 from fanflow.pilot import wire
 from fanflow.pilot.errors import MessageTooLargeError
 from fanflow.pilot.worker_records import PACKET_PAYLOAD
-from tests.integration.engines import TwoWorkers, engine_of, warm_zero_copy
+from tests.integration.engines import TwoWorkers, engine_of
 from tests.leaks import wait_until
 
 PATIENCE_S = 50.0
@@ -30,11 +30,6 @@ EDGES = sorted(
     if size + difference >= 0
 )
 """Around every size at which something is done in another way; pickling adds some bytes."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def zero_copy_is_warm() -> None:
-    warm_zero_copy()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 import fanflow
 from fanflow import Config, DataFlowKernel, python_app
-from tests.integration.engines import TwoWorkers, warm_zero_copy
+from tests.integration.engines import TwoWorkers
 from tests.integration.scripts import Script, run
 from tests.leaks import wait_until
 
@@ -33,11 +33,6 @@ ENGINE = f"""
             for line in range(lines):
                 print("line", line, "." * 100)
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def zero_copy_is_warm() -> None:
-    warm_zero_copy()
 
 
 @pytest.fixture

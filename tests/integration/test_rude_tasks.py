@@ -12,15 +12,10 @@ from fanflow import Config, DataFlowKernel
 from fanflow.errors import NestedAppError, TaskExitedError
 from fanflow.pilot.errors import WorkerLost
 from tests.integration import rude_tasks
-from tests.integration.engines import TwoWorkers, warm_zero_copy
+from tests.integration.engines import TwoWorkers
 from tests.leaks import wait_until
 
 PATIENCE_S = 20.0
-
-
-@pytest.fixture(scope="module", autouse=True)
-def zero_copy_is_warm() -> None:
-    warm_zero_copy()
 
 
 @pytest.fixture

@@ -23,15 +23,9 @@ from fanflow.errors import (
 from fanflow.model.jobs import JobState
 from fanflow.pilot.errors import WorkerLost
 from fanflow.providers import LocalProvider
-from tests.integration.engines import warm_zero_copy
 from tests.leaks import wait_until
 
 PATIENCE_S = 20.0
-
-
-@pytest.fixture(scope="module", autouse=True)
-def zero_copy_is_warm() -> None:
-    warm_zero_copy()
 
 
 @pytest.fixture

@@ -9,15 +9,9 @@ import pytest
 from benchmarks import pilot_latency, pilot_memory, pilot_mixes, pilot_payloads, pilot_speed, subject
 from benchmarks.clocks import TreeClock, descendants
 from benchmarks.engine import Cost, engine_loaded, noop, run_one_by_one
-from tests.integration.engines import warm_zero_copy
 from tests.performance.margins import MARGIN, best
 
 ARRAY_BYTES = 20_000_000
-
-
-@pytest.fixture(autouse=True, scope="module")
-def zero_copy() -> None:
-    warm_zero_copy()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import fanflow
 from fanflow import Config
 from fanflow.pilot.access import Access
 from fanflow.pilot.running import Engine
-from tests.integration.engines import TwoWorkersOverTcp, engine_of, warm_zero_copy
+from tests.integration.engines import TwoWorkersOverTcp, engine_of
 from tests.leaks import descendants, wait_until
 from tests.security.peers import access_of, uids
 
@@ -36,7 +36,6 @@ class Guarded:
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    warm_zero_copy()
     run_dir = str(tmp_path_factory.mktemp("runs"))
     with fanflow.load(Config(executors=[TwoWorkersOverTcp()], run_dir=run_dir)) as kernel:
         engine = engine_of(kernel)

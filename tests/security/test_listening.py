@@ -16,14 +16,9 @@ from fanflow.pilot.running import Engine
 from fanflow.pilot.transport import TcpSettings, TcpTransport
 from fanflow.providers import LocalProvider
 from fanflow.spi.executor import BuildContext, Executor, ExecutorSpec
-from tests.integration.engines import OneBlock, warm_zero_copy
+from tests.integration.engines import OneBlock
 from tests.leaks import wait_until
 from tests.security.test_strangers import double
-
-
-@pytest.fixture(scope="module", autouse=True)
-def zero_copy_is_warm() -> None:
-    warm_zero_copy()
 
 
 def listeners() -> set[tuple[str, int]]:
