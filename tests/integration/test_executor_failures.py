@@ -1,12 +1,15 @@
 """Executors that cannot begin, or fail: with the reason, and nothing left behind."""
 
+import contextlib
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
@@ -215,3 +218,54 @@ def test_it_gives_up_once_and_not_when_it_has_ended() -> None:
         future.result(PATIENCE_S)
     executor.shutdown()
     assert str(executor.executor_exception) == "first"
+
+
+KILLED = """
+import sys, time
+from fanflow import Config, HighThroughputExecutor, load, python_app
+from fanflow.providers import LocalProvider
+
+provider = LocalProvider(worker_init=sys.argv[1])
+grace = dict(heartbeat_period=0.5, heartbeat_threshold=2, address_probe_timeout=3)
+pool = HighThroughputExecutor(max_workers_per_node=1, provider=provider, **grace)
+load(Config(executors=[pool]))
+future = python_app(time.sleep)(600)
+while not (pool.connected_blocks() or sys.argv[1] == "sleep 2"):
+    time.sleep(0.05)
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+def marked(mark: str) -> list[psutil.Process]:
+    """Processes that were started by the program that was started with this mark, and run."""
+    found: list[psutil.Process] = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get("MARK") == mark and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+@pytest.mark.parametrize("worker_init", ["true", "sleep 2"])
+def test_blocks_from_scripts_end_within_the_grace_when_the_program_is_killed(
+    worker_init: str, temporary: Path
+) -> None:
+    mark = uuid.uuid4().hex
+    environment = {**os.environ, "MARK": mark, "TMPDIR": str(temporary)}
+    command = [sys.executable, "-c", KILLED, worker_init]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as program:
+        assert program.stdout is not None
+        program.stdout.readline()
+        before = len(marked(mark))
+
+        program.kill()
+
+    wait_until(lambda: not marked(mark), PATIENCE_S)
+    left = marked(mark)
+    for process in left:
+        process.kill()
+    assert before >= 2
+    assert left == []
+    wait_until(lambda: not list(temporary.iterdir()), PATIENCE_S)
+    assert list(temporary.iterdir()) == []

@@ -121,7 +121,7 @@ def transport_for(options: PilotOptions, provider: ProviderSpec, context: BuildC
     launcher = type(provider.launcher) if isinstance(provider, LocalProvider) else None
     stays = launcher in (SimpleLauncher, SingleNodeLauncher)  # others may lead to other nodes of our job
     if stays and options.worker_port is None and options.launch_cmd is None:
-        return UnixTransport()
+        return UnixTransport(options.probe_timeout.total_seconds())
     settings = TcpSettings(
         key_directory=str(context.run_dir / options.label / "keys"),
         is_local=stays or (launcher is not None and not own_addresses()),

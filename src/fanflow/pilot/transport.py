@@ -57,10 +57,17 @@ class Transport(Protocol):
 
 
 class UnixTransport:
-    """A Unix socket, for managers on this host; the mode of its directory is the access control."""
+    """A Unix socket, for managers on this host; the mode of its directory is the access control.
+
+    Args:
+        probe_timeout_s: For a manager to find that the interchange answers.
+    """
 
     descriptors: Sequence[int] = ()
     admitted: Mapping[str, bytes] = MappingProxyType({})
+
+    def __init__(self, probe_timeout_s: float = 30.0) -> None:
+        self._probe_timeout_s = probe_timeout_s
 
     def open(self, directory: str) -> None:
         self._url = f"ipc://{directory}/m"
@@ -69,7 +76,7 @@ class UnixTransport:
         return Listener(urls=[self._url])
 
     def admit(self, block: str) -> tuple[Access, bytes]:
-        return Access(addresses=[self._url]), b""
+        return Access(addresses=[self._url], probe_timeout_s=self._probe_timeout_s), b""
 
     def revoke(self, block: str) -> None:
         pass
