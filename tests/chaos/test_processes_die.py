@@ -89,7 +89,8 @@ def test_everything_may_die_in_turn(size: Size, tmp_path: Path, table: Table) ->
     assert verdict.faults >= 3
 
 
-@pytest.mark.parametrize("size", sizes(2_000, every_s=0.4, full_every_s=5.0))
+# More than 2,000, so that tasks are left for a manager that comes back after 2 s.
+@pytest.mark.parametrize("size", sizes(3_500, every_s=0.4, full_every_s=5.0))
 def test_a_manager_that_was_thought_dead_comes_back(size: Size, tmp_path: Path, table: Table) -> None:
     wave = Wave(tmp_path / "ledger")
     trouble = Trouble(
