@@ -17,19 +17,30 @@ from fanflow.model.states import FINAL_STATES, States
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 
+ENGINE = (
+    "10,000 no-op tasks on two worker processes: **{pilot_speed: 10,000 tasks}**; "
+    "200,000: {pilot_speed: 200,000 tasks}. "
+    "CPU per task: {pilot_speed: 10,000 tasks: client} for the program, "
+    "{pilot_speed: 10,000 tasks: interchange, manager and workers} for all that serves it."
+)
+LATENCY = (
+    "A task whose caller waits: **{pilot_latency: round trip, the caller waiting: p50}**. "
+    "From `load()` to the first result: {pilot_life: load to first result}. "
+    "An array of 100 MB as argument: {pilot_arrays: array of 100 MB as argument}."
+)
 THROUGHPUT = (
     "10,000 no-op tasks on two threads: **{throughput: 10,000 tasks}**. "
     "A bare `ThreadPoolExecutor`, which knows no dependencies: {throughput: bare pool, 10,000 tasks}."
 )
 CPU = (
-    "CPU per task, from call to resolved future: **{cpu_per_task: fanflow}**. "
+    "CPU per task in threads, from call to resolved future: **{cpu_per_task: fanflow}**. "
     "The bare pool: {cpu_per_task: bare pool}."
 )
 SHAPES = (
-    "A chain of 1,000 tasks: **{chain: 1,000 links}**. "
+    "A chain of 1,000 tasks in threads: **{chain: 1,000 links}**. "
     "One task with 4,000 dependencies, these included: **{fan_in: 4,000 as arguments}**."
 )
-NUMBERS = (THROUGHPUT, CPU, SHAPES)
+NUMBERS = (ENGINE, LATENCY, THROUGHPUT, CPU, SHAPES)
 """What the README quotes; in braces benchmark and figure of RESULTS.md."""
 
 FIELD = re.compile(r"{([^}]*)}")
@@ -111,7 +122,7 @@ def options() -> str:
 
 
 def numbers() -> str:
-    """Three lines of figures."""
+    """Some lines of figures."""
     if not RESULTS.exists():
         raise PartError("benchmarks/RESULTS.md is not there; run `make bench` first")
     found: dict[str, str] = {}
