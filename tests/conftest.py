@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,13 @@ SETTLE_SECONDS = 2.0
 
 settings.register_profile("fanflow", derandomize=True, deadline=None, database=None)
 settings.load_profile("fanflow")
+
+
+# A shell ignores Ctrl-C for what it starts in the background, nohup the end of the terminal; all that the
+# tests start would inherit it.
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 
 def pytest_collection_finish() -> None:
