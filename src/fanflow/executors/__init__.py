@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from fanflow.lazy_names import lazy_names
+
 if TYPE_CHECKING:
     from fanflow.executors.adapter import ExecutorAdapter
     from fanflow.executors.inline import InlineExecutor
@@ -17,12 +19,4 @@ _WHERE = {
     "ThreadPoolExecutor": "fanflow.executors.threads",
 }
 
-
-def __getattr__(name: str) -> object:
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
-    value: object = getattr(importlib.import_module(_WHERE[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_names(__name__, _WHERE)

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from fanflow.lazy_names import lazy_names
+
 if TYPE_CHECKING:
     from fanflow.launchers.launcher import Launcher
     from fanflow.launchers.simple import SimpleLauncher, WrappedLauncher
@@ -10,18 +12,10 @@ if TYPE_CHECKING:
 __all__ = ["Launcher", "SimpleLauncher", "SingleNodeLauncher", "WrappedLauncher"]
 
 _WHERE = {
-    "Launcher": "launcher",
-    "SimpleLauncher": "simple",
-    "SingleNodeLauncher": "single_node",
-    "WrappedLauncher": "simple",
+    "Launcher": "fanflow.launchers.launcher",
+    "SimpleLauncher": "fanflow.launchers.simple",
+    "SingleNodeLauncher": "fanflow.launchers.single_node",
+    "WrappedLauncher": "fanflow.launchers.simple",
 }
 
-
-def __getattr__(name: str) -> object:
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
-    value: object = getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_names(__name__, _WHERE)
