@@ -11,9 +11,6 @@ AttemptId = NewType("AttemptId", int)
 ExecutorLabel = NewType("ExecutorLabel", str)
 """The label of one executor of a configuration."""
 
-BlockId = NewType("BlockId", str)
-"""One block of an executor; counts from "0"."""
-
 JobId = NewType("JobId", str)
 """What a provider calls one of its jobs."""
 
